@@ -1,0 +1,36 @@
+/*
+ * What the files of the shim share.
+ */
+#ifndef RULE_ENGINE_SHIM_H
+#define RULE_ENGINE_SHIM_H
+
+#include "postgres.h"
+
+#include "bridge.h"
+
+/* go_library.c: the Go library, opened at the first call that needs it. */
+typedef struct GoLibrary
+{
+	re_go_send_fn send;
+	re_go_health_fn health;
+	re_go_streams_fn streams;
+	re_go_step_fn step;
+	re_go_forget_fn forget;
+} GoLibrary;
+
+extern const GoLibrary *go_library(void);
+extern void go_enter(void);
+extern void go_leave(void);
+
+/* host.c: the database, for Go. */
+extern re_host host_table;
+extern void host_begin(MemoryContext results, Oid owner);
+extern void host_raise_parked(void) pg_attribute_noreturn();
+
+/* wait.c: waiting for Go without keeping Postgres waiting. */
+extern re_signal go_signal;
+extern void wait_prepare(void);
+extern uint32 wait_mark(void);
+extern void wait_for_go(uint32 mark);
+
+#endif							/* RULE_ENGINE_SHIM_H */

@@ -1,0 +1,175 @@
+package nats
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// Config is a row of rule_nats_config with its rows of rule_nats_streams.
+type Config struct {
+	Name string
+	// URLs are tried in this order.
+	URLs              []string
+	AuthType          string
+	Token             string
+	User, Password    string
+	CredentialsFile   string
+	NKeySeed          string
+	TLS               bool
+	CertFile, KeyFile string
+	CAFile            string
+	ConnectionTimeout time.Duration
+	PublishTimeout    time.Duration
+	ReconnectDelay    time.Duration
+	// MaxReconnects below zero means no end.
+	MaxReconnects int
+	JetStream     bool
+	Streams       []Stream
+}
+
+// Stream is an enabled row of rule_nats_streams.
+type Stream struct {
+	Name            string
+	Subjects        []string
+	Description     string
+	Storage         string
+	MaxMessages     int64
+	MaxBytes        int64
+	MaxAge          time.Duration
+	Retention       string
+	Discard         string
+	Replicas        int
+	DuplicateWindow time.Duration
+}
+
+// options are the client's options for a connection named name. The values
+// that differ from the client's defaults are those that keep its promises to
+// us: no message is buffered while disconnected and sent later, no write to a
+// frozen peer lasts longer than a publish may.
+func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, error) {
+	opts := []nats.Option{
+		nats.Name(name),
+		nats.DontRandomize(),
+		nats.Timeout(c.ConnectionTimeout),
+		nats.ReconnectBufSize(-1),
+		nats.FlusherTimeout(c.PublishTimeout),
+		nats.ReconnectOnFlusherError(),
+		nats.MaxReconnects(c.MaxReconnects),
+		nats.ReconnectWait(c.ReconnectDelay),
+		nats.ReconnectJitter(c.ReconnectDelay/4, c.ReconnectDelay/4),
+		nats.PingInterval(10 * time.Second),
+		nats.IgnoreAuthErrorAbort(),
+		nats.ErrorHandler(onError),
+	}
+	switch c.AuthType {
+	case "none":
+	case "token":
+		opts = append(opts, nats.Token(c.Token))
+	case "userpass":
+		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	case "credentials":
+		if _, err := os.Stat(c.CredentialsFile); err != nil {
+			return nil, fmt.Errorf("auth_credentials_file: %w", err)
+		}
+		opts = append(opts, nats.UserCredentials(c.CredentialsFile))
+	case "nkey":
+		key, err := nkeys.FromSeed([]byte(c.NKeySeed))
+		if err != nil {
+			return nil, errors.New("auth_nkey_seed is not a seed of an nkey")
+		}
+		public, err := key.PublicKey()
+		if err != nil {
+			return nil, errors.New("auth_nkey_seed is not a seed of an nkey")
+		}
+		opts = append(opts, nats.Nkey(public, key.Sign))
+	default:
+		return nil, fmt.Errorf("unknown auth_type %q", c.AuthType)
+	}
+	if c.TLS {
+		config, err := c.tlsConfig()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.Secure(config))
+	}
+	return opts, nil
+}
+
+func (c *Config) tlsConfig() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls_ca_file: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls_ca_file: no certificate in %s", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls_cert_file, tls_key_file: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// covers tells whether a stream with these subjects takes a message on subject.
+func (s *Stream) covers(subject string) bool {
+	for _, pattern := range s.Subjects {
+		if matches(pattern, subject) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches follows NATS' rules: '*' is one token, '>' at the end one or more.
+func matches(pattern, subject string) bool {
+	tokens := strings.Split(subject, ".")
+	wanted := strings.Split(pattern, ".")
+	for i, want := range wanted {
+		if want == ">" && i == len(wanted)-1 {
+			return len(tokens) > i
+		}
+		if i >= len(tokens) || (want != "*" && want != tokens[i]) {
+			return false
+		}
+	}
+	return len(tokens) == len(wanted)
+}
+
+// RedactURL is a URL as it may be shown: without user info.
+func RedactURL(url string) string {
+	scheme, rest, found := strings.Cut(url, "://")
+	if !found {
+		scheme, rest = "", url
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = "***@" + rest[at+1:]
+	}
+	if !found {
+		return rest
+	}
+	return scheme + "://" + rest
+}
+
+// ShownURLs are the configuration's URLs as they may be shown.
+func (c *Config) ShownURLs() string {
+	shown := make([]string, len(c.URLs))
+	for i, url := range c.URLs {
+		shown[i] = RedactURL(url)
+	}
+	return strings.Join(shown, ",")
+}

@@ -1,0 +1,197 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// sourceKey is the metadata in which a stream of ours bears its database's
+// source id, on servers that keep metadata (2.10).
+const sourceKey = "rule_engine_source"
+
+// StreamReport says how a row of rule_nats_streams compares with NATS.
+type StreamReport struct {
+	Stream string `json:"stream"`
+	// State is created, updated, unchanged, missing, different, foreign or failed.
+	State       string   `json:"state"`
+	Differences []string `json:"differences,omitempty"`
+	Warnings    []string `json:"warnings,omitempty"`
+	Error       string   `json:"error,omitempty"`
+}
+
+// config is what NATS should hold for the row, laid over what it holds: what
+// the row says nothing of stays as it is.
+func (s *Stream) config(base jetstream.StreamConfig, source string) jetstream.StreamConfig {
+	base.Name = s.Name
+	base.Subjects = s.Subjects
+	base.Description = s.Description
+	base.Replicas = s.Replicas
+	base.MaxAge = s.MaxAge
+	base.Duplicates = s.DuplicateWindow
+	base.MaxMsgs = unlimited(s.MaxMessages)
+	base.MaxBytes = unlimited(s.MaxBytes)
+	base.Storage = jetstream.FileStorage
+	if s.Storage == "memory" {
+		base.Storage = jetstream.MemoryStorage
+	}
+	switch s.Retention {
+	case "interest":
+		base.Retention = jetstream.InterestPolicy
+	case "workqueue":
+		base.Retention = jetstream.WorkQueuePolicy
+	default:
+		base.Retention = jetstream.LimitsPolicy
+	}
+	base.Discard = jetstream.DiscardOld
+	if s.Discard == "new" {
+		base.Discard = jetstream.DiscardNew
+	}
+	if base.Metadata == nil {
+		base.Metadata = map[string]string{}
+	}
+	base.Metadata[sourceKey] = source
+	return base
+}
+
+// unlimited is NATS' way to say that a limit of 0 is none.
+func unlimited(limit int64) int64 {
+	if limit <= 0 {
+		return -1
+	}
+	return limit
+}
+
+// Warnings names how the stream can drop what was not delivered.
+func (s *Stream) Warnings() []string {
+	var warnings []string
+	if s.MaxAge > 0 {
+		warnings = append(warnings, fmt.Sprintf("max_age_seconds of %d drops events that were not delivered by then", int64(s.MaxAge.Seconds())))
+	}
+	if s.Discard == "old" && (s.MaxMessages > 0 || s.MaxBytes > 0) {
+		warnings = append(warnings, "discard_policy 'old' drops the oldest events when the stream is full; 'new' refuses instead, and the queue takes them")
+	}
+	if s.Retention == "interest" {
+		warnings = append(warnings, "retention_policy 'interest' drops events while no consumer exists")
+	}
+	return warnings
+}
+
+func (p *Pool) create(ctx context.Context, js jetstream.JetStream, s *Stream) error {
+	_, err := js.CreateStream(ctx, s.config(jetstream.StreamConfig{}, p.source))
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return errors.New("it is there, but does not take this subject; rule_nats_init() says how it differs")
+	}
+	return err
+}
+
+// Compare brings each stream in line with its row, or only says how it differs
+// when change is false.
+func (p *Pool) Compare(ctx context.Context, change bool) ([]StreamReport, error) {
+	link, err := p.connection(ctx, true)
+	if err != nil {
+		return nil, errors.New(away(err).Text)
+	}
+	reports := make([]StreamReport, 0, len(p.config.Streams))
+	if !p.config.JetStream {
+		return reports, nil
+	}
+	for i := range p.config.Streams {
+		report := p.compare(ctx, link.js, &p.config.Streams[i], change)
+		report.Warnings = p.config.Streams[i].Warnings()
+		reports = append(reports, report)
+	}
+	return reports, nil
+}
+
+func (p *Pool) compare(ctx context.Context, js jetstream.JetStream, s *Stream, change bool) StreamReport {
+	report := StreamReport{Stream: s.Name}
+	fail := func(err error) StreamReport {
+		report.State, report.Error = "failed", explain(err)
+		return report
+	}
+	stream, err := js.Stream(ctx, s.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		report.State = "missing"
+		if change {
+			if err := p.create(ctx, js, s); err != nil {
+				return fail(err)
+			}
+			report.State = "created"
+		}
+		return report
+	}
+	if err != nil {
+		return fail(err)
+	}
+	held := stream.CachedInfo().Config
+	if owner := held.Metadata[sourceKey]; owner != "" && owner != p.source {
+		report.State = "foreign"
+		report.Error = "the stream belongs to the database with source id " + owner + "; use another stream name and subject_prefix"
+		return report
+	}
+	wanted := s.config(held, p.source)
+	fixed := ""
+	report.Differences, fixed = differences(&held, &wanted)
+	switch {
+	case len(report.Differences) == 0:
+		report.State = "unchanged"
+	case fixed != "":
+		report.State = "different"
+		report.Error = fixed + " of a stream cannot be changed in NATS: use a new stream name, or delete the stream when it is empty"
+	case !change:
+		report.State = "different"
+	default:
+		if _, err := js.UpdateStream(ctx, wanted); err != nil {
+			return fail(err)
+		}
+		report.State = "updated"
+	}
+	return report
+}
+
+// differences names what differs, and the first difference that NATS cannot
+// change in place (nats-server, server/stream.go, configUpdateCheck).
+func differences(held, wanted *jetstream.StreamConfig) (list []string, fixed string) {
+	note := func(name string, a, b any) {
+		list = append(list, fmt.Sprintf("%s: %v in NATS, %v in rule_nats_streams", name, a, b))
+	}
+	if held.Storage != wanted.Storage {
+		note("storage_type", held.Storage, wanted.Storage)
+		fixed = "the storage type"
+	}
+	if held.Retention != wanted.Retention {
+		note("retention_policy", held.Retention, wanted.Retention)
+		if held.Retention == jetstream.WorkQueuePolicy || wanted.Retention == jetstream.WorkQueuePolicy {
+			fixed = "the retention policy"
+		}
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(held.Subjects)), slices.Sorted(slices.Values(wanted.Subjects))) {
+		note("subjects", held.Subjects, wanted.Subjects)
+	}
+	if held.Description != wanted.Description {
+		note("description", held.Description, wanted.Description)
+	}
+	if held.Discard != wanted.Discard {
+		note("discard_policy", held.Discard, wanted.Discard)
+	}
+	if held.MaxMsgs != wanted.MaxMsgs {
+		note("max_messages", held.MaxMsgs, wanted.MaxMsgs)
+	}
+	if held.MaxBytes != wanted.MaxBytes {
+		note("max_bytes", held.MaxBytes, wanted.MaxBytes)
+	}
+	if held.MaxAge != wanted.MaxAge {
+		note("max_age_seconds", held.MaxAge, wanted.MaxAge)
+	}
+	if held.Duplicates != wanted.Duplicates {
+		note("duplicate_window_seconds", held.Duplicates, wanted.Duplicates)
+	}
+	if held.Replicas != wanted.Replicas {
+		note("replicas", held.Replicas, wanted.Replicas)
+	}
+	return list, fixed
+}

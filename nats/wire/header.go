@@ -1,0 +1,169 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Names of headers. NATS compares them by their exact spelling.
+const (
+	// HeaderMsgID is JetStream's own: messages of one stream with an equal
+	// value, within the stream's duplicate window, are stored once.
+	HeaderMsgID = "Nats-Msg-Id"
+
+	// HeaderSource is the id of the database that an event comes from.
+	HeaderSource = "Rule-Engine-Source"
+	// HeaderWebhookID says whose URL and secrets to use.
+	HeaderWebhookID = "Rule-Engine-Webhook-Id"
+	// HeaderWebhookName is for people who look at a stream. No worker reads it.
+	HeaderWebhookName = "Rule-Engine-Webhook-Name"
+	// HeaderMessageID is the event's own id, the receiver's webhook-id.
+	HeaderMessageID = "Rule-Engine-Message-Id"
+	// HeaderTransaction is the full id of the (sub)transaction that published,
+	// in decimal. It is there only when that one may still roll back.
+	HeaderTransaction = "Rule-Engine-Transaction"
+	// HeaderTraceparent is W3C Trace Context's, in its own spelling.
+	HeaderTraceparent = "traceparent"
+)
+
+// Event is what the headers of one message say.
+type Event struct {
+	Source      string // this database's source id, a UUID
+	WebhookID   int32  // 0 means none
+	WebhookName string
+	MessageID   string
+	Transaction uint64 // 0 means none: the event is committed
+	Traceparent string // empty means none
+
+	// Republish is set on the second copy of an event whose id an earlier
+	// message of the stream had already taken (by a transaction that rolled
+	// back, or one still open). It needs a Transaction.
+	Republish bool
+}
+
+// MsgID is the value of HeaderMsgID. The source and the webhook are part of it
+// because JetStream compares ids over a whole stream: one event to two
+// webhooks, or equal ids from two databases, are not doubles.
+func (e Event) MsgID() string {
+	b := make([]byte, 0, len(e.Source)+len(e.MessageID)+36)
+	b = append(b, e.Source...)
+	b = append(b, ':')
+	b = strconv.AppendInt(b, int64(e.WebhookID), 10)
+	b = append(b, ':')
+	b = append(b, e.MessageID...)
+	if e.Republish {
+		b = append(b, ":x"...)
+		b = strconv.AppendUint(b, e.Transaction, 10)
+	}
+	return string(b)
+}
+
+// Header composes the headers of a message. The type is nats.Header's own, so
+// that this package needs no client library.
+func (e Event) Header() map[string][]string {
+	h := make(map[string][]string, 7)
+	// One array for all values: this runs once per publish.
+	values := make([]string, 0, 7)
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set(HeaderMsgID, e.MsgID())
+	set(HeaderSource, e.Source)
+	set(HeaderWebhookID, strconv.FormatInt(int64(e.WebhookID), 10))
+	set(HeaderWebhookName, e.WebhookName)
+	set(HeaderMessageID, e.MessageID)
+	if e.Transaction != 0 {
+		set(HeaderTransaction, strconv.FormatUint(e.Transaction, 10))
+	}
+	if ValidTraceparent(e.Traceparent) {
+		set(HeaderTraceparent, e.Traceparent)
+	}
+	return h
+}
+
+// Parse reads the headers of a message. It always returns what it could read;
+// the error, if any, joins one HeaderError for each header that is missing or
+// malformed, because a message of a stranger still has to be answered for.
+// Transaction and traceparent may be missing, a malformed traceparent is left out.
+func Parse(h map[string][]string) (Event, error) {
+	var errs []error
+	first := func(name string) string {
+		if v := h[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	bad := func(name string, err error) {
+		errs = append(errs, &HeaderError{Name: name, Value: first(name), Err: err})
+	}
+
+	e := Event{Source: first(HeaderSource), WebhookName: first(HeaderWebhookName)}
+	if e.Source == "" {
+		bad(HeaderSource, ErrMissing)
+	}
+	switch id, err := decimal(first(HeaderWebhookID), 31); {
+	case err != nil:
+		bad(HeaderWebhookID, err)
+	case id == 0:
+		bad(HeaderWebhookID, ErrNotANumber)
+	default:
+		e.WebhookID = int32(id)
+	}
+	e.MessageID = first(HeaderMessageID)
+	if e.MessageID == "" {
+		bad(HeaderMessageID, ErrMissing)
+	} else if err := CheckMessageID(e.MessageID); err != nil {
+		bad(HeaderMessageID, err)
+		e.MessageID = ""
+	}
+	if _, there := h[HeaderTransaction]; there {
+		switch x, err := decimal(first(HeaderTransaction), 64); {
+		case err != nil:
+			bad(HeaderTransaction, err)
+		case x == 0:
+			bad(HeaderTransaction, ErrNotANumber)
+		default:
+			e.Transaction = x
+		}
+	}
+	if t := first(HeaderTraceparent); ValidTraceparent(t) {
+		e.Traceparent = t
+	}
+	if e.Transaction != 0 {
+		again := e
+		again.Republish = true
+		e.Republish = first(HeaderMsgID) == again.MsgID()
+	}
+	return e, errors.Join(errs...)
+}
+
+// decimal reads digits only: strconv alone would take a sign.
+func decimal(s string, bits int) (uint64, error) {
+	if s == "" {
+		return 0, ErrMissing
+	}
+	if strings.Trim(s, "0123456789") != "" {
+		return 0, ErrNotANumber
+	}
+	n, err := strconv.ParseUint(s, 10, bits)
+	if err != nil {
+		return 0, fmt.Errorf("%w of %d bits", ErrNotANumber, bits)
+	}
+	return n, nil
+}
+
+// ValidTraceparent tells whether s is a traceparent of version 00, which is
+// all that may be put into a header: the value comes from a session's setting.
+func ValidTraceparent(s string) bool {
+	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	trace, parent, flags := s[3:35], s[36:52], s[53:]
+	return lowerHex(trace) && lowerHex(parent) && lowerHex(flags) &&
+		strings.Trim(trace, "0") != "" && strings.Trim(parent, "0") != ""
+}
+
+func lowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

@@ -1,0 +1,52 @@
+package main
+
+// A queue row's way out (rule_webhook_queue.route).
+const (
+	routePost    = "post"    // to the endpoint
+	routePublish = "publish" // to NATS again
+	routeStream  = "stream"  // the stream has it; the queue steps in when it is late
+)
+
+// streamGraceSeconds is how long the queue path leaves an event of mode 'both'
+// to the stream path.
+const streamGraceSeconds = 30
+
+var (
+	insertQueue = statement{
+		sql: `INSERT INTO $SCHEMA.rule_webhook_queue
+		      (webhook_id, message_id, payload, route, next_retry_at, created_by)
+		      VALUES ($1, $2, $3, $4,
+		              pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $5), $6)
+		      ON CONFLICT (webhook_id, message_id, redelivery) DO NOTHING
+		      RETURNING queue_id, status`,
+		kinds: []kind{kindInt4, kindText, kindPayload, kindText, kindFloat8, kindText}, see: activeSnapshot,
+	}
+	findQueue = statement{
+		sql: `SELECT q.queue_id, q.status FROM $SCHEMA.rule_webhook_queue q
+		      WHERE q.webhook_id OPERATOR(pg_catalog.=) $1 AND q.message_id OPERATOR(pg_catalog.=) $2
+		            AND q.redelivery OPERATOR(pg_catalog.=) 0`,
+		kinds: []kind{kindInt4, kindText}, see: latestSnapshot,
+	}
+)
+
+// enqueue puts the event into the queue, or finds it there under its id.
+func (e *engine) enqueue(c call, ev *event, route string) error {
+	grace := 0.0
+	if route == routeStream {
+		grace = streamGraceSeconds
+	}
+	row, err := e.row(&insertQueue, integer(ev.webhook.id), text(ev.messageID),
+		payload(ev.payloadHandle), text(route), float(grace), text(c.caller))
+	if err == nil && row == nil {
+		ev.queuedBefore = true
+		row, err = e.row(&findQueue, integer(ev.webhook.id), text(ev.messageID))
+	}
+	if err != nil {
+		return err
+	}
+	if row == nil {
+		return mistake("40001", "Try the transaction again.",
+			"the queue row of message %q went away meanwhile", ev.messageID)
+	}
+	return scan(row, &ev.queueID, &ev.queueStatus)
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+
+	"rule_engine/nats"
+)
+
+// report is an operation whose answer a goroutine makes without the database.
+type report struct {
+	ready  atomic.Bool
+	answer map[string]any
+}
+
+func (r *report) answers(*engine, call) ([]string, error) {
+	if !r.ready.Load() {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(r.answer)
+	if err != nil {
+		return nil, bug("answer: %v", err)
+	}
+	return []string{string(encoded)}, nil
+}
+
+// compile runs f in a goroutine and wakes C when its answer is there.
+func (e *engine) compile(c call, f func() map[string]any) ([]string, int64, error) {
+	r := &report{}
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				r.answer = map[string]any{"success": false, "error": "internal error"}
+			}
+			r.ready.Store(true)
+			e.wake()
+		}()
+		r.answer = f()
+	}()
+	return e.start(c, r)
+}
+
+// alignStreams is rule_nats_init: connect now, and bring the configuration's
+// streams in line when the caller administers them, or say how they differ.
+func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
+	e.enter(c)
+	config, err := e.configByName(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !config.enabled {
+		return nil, 0, mistake(statePrerequisite, "Set enabled in its row of rule_nats_config.",
+			"NATS configuration %q is disabled", name)
+	}
+	pool, err := e.pool(config)
+	if err != nil {
+		return nil, 0, err
+	}
+	return e.compile(c, func() map[string]any {
+		limit := config.ConnectionTimeout + config.PublishTimeout
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		answer := map[string]any{
+			"config": name, "nats_url": config.ShownURLs(),
+			"jetstream_enabled": config.JetStream, "stream_name": config.streamName,
+		}
+		streams, err := pool.Compare(ctx, c.administrator)
+		if err != nil {
+			answer["success"] = false
+			answer["message"] = err.Error()
+			return answer
+		}
+		answer["success"] = true
+		answer["message"] = "connected"
+		for _, s := range streams {
+			if s.State == "failed" || s.State == "foreign" || (c.administrator && s.State == "different") {
+				answer["success"] = false
+				answer["message"] = "connected, but stream " + s.Stream + " is not as rule_nats_streams says: " + s.Error
+			}
+		}
+		answer["streams"] = streams
+		return answer
+	})
+}
+
+// checkHealth is rule_nats_health_check.
+func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
+	e.enter(c)
+	config, err := e.configByName(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	answer := map[string]any{"success": true, "config": name, "jetstream_enabled": config.JetStream}
+	if !config.enabled {
+		answer["connected"] = false
+		answer["error"] = "the configuration is disabled"
+		answer["pool_stats"] = poolStats(nats.Stats{})
+		return e.compile(c, func() map[string]any { return answer })
+	}
+	pool, err := e.pool(config)
+	if err != nil {
+		return nil, 0, err
+	}
+	return e.compile(c, func() map[string]any {
+		ctx, cancel := context.WithTimeout(context.Background(), config.ConnectionTimeout)
+		defer cancel()
+		seen := pool.Look(ctx)
+		answer["connected"] = seen.Connected
+		if seen.Connected {
+			answer["server"] = seen.Server
+			answer["server_version"] = seen.ServerVersion
+			answer["round_trip_ms"] = float64(seen.RoundTrip.Microseconds()) / 1000
+			answer["streams"] = seen.Streams
+		} else {
+			answer["error"] = seen.Error
+		}
+		answer["pool_stats"] = poolStats(pool.Stats())
+		return answer
+	})
+}
+
+func poolStats(s nats.Stats) map[string]any {
+	percentage := 0
+	if s.Total > 0 {
+		percentage = 100 * s.Healthy / s.Total
+	}
+	return map[string]any{
+		"total_connections": s.Total, "healthy_connections": s.Healthy,
+		"health_percentage": percentage, "requests_served": s.Requests,
+	}
+}
