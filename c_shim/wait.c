@@ -16,19 +16,11 @@
 #include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "port/atomics.h"
-#include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
-
-/*
- * How long to look before sleeping. An ack from a near server comes within
- * this time, and being woken costs about as much again.
- */
-#define SPIN_MICROSECONDS 50
 
 /* So that the shim looks after an operation even if a wake-up were lost. */
 #define LOOK_AGAIN_MS 1000
@@ -101,37 +93,6 @@ wait_mark(void)
 	return __atomic_load_n(&go_signal.woken, __ATOMIC_SEQ_CST);
 }
 
-static bool
-go_has_signalled(uint32 mark)
-{
-	return wait_mark() != mark;
-}
-
-/* True when Go signalled within the time that it pays to look. */
-static bool
-spin(uint32 mark)
-{
-	instr_time	start;
-
-	INSTR_TIME_SET_CURRENT(start);
-	while (!InterruptPending)
-	{
-		instr_time	now;
-
-		for (int i = 0; i < 32; i++)
-		{
-			if (go_has_signalled(mark))
-				return true;
-			pg_spin_delay();
-		}
-		INSTR_TIME_SET_CURRENT(now);
-		INSTR_TIME_SUBTRACT(now, start);
-		if (INSTR_TIME_GET_MICROSEC(now) >= SPIN_MICROSECONDS)
-			break;
-	}
-	return false;
-}
-
 static void
 sleep_once(void)
 {
@@ -165,11 +126,8 @@ void
 wait_for_go(uint32 mark)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (spin(mark))
-		return;
-
 	__atomic_store_n(&go_signal.waiting, 1, __ATOMIC_SEQ_CST);
-	if (!go_has_signalled(mark))
+	if (wait_mark() == mark)
 		sleep_once();
 	__atomic_store_n(&go_signal.waiting, 0, __ATOMIC_SEQ_CST);
 	CHECK_FOR_INTERRUPTS();

@@ -24,8 +24,8 @@ func re_go_start(host *C.re_host, signal *C.re_signal, backend *C.re_backend) (a
 			abi = 0
 		}
 	}()
-	// One thread beside the backend's own: with none an ack waits for the
-	// backend to yield, with more the threads only take memory.
+	// The backend's own thread holds one while it is in here; with one in all,
+	// whatever NATS sends would wait for it.
 	runtime.GOMAXPROCS(2)
 	here = newEngine(&spi{host: host}, waker(signal), goText(backend.database), int32(backend.pid), uint32(backend.database_oid))
 	return C.RE_ABI
