@@ -1,0 +1,136 @@
+// Package publish tests the publish functions against a real NATS server in every state that a
+// server can be in, seen from SQL.
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/natsserver"
+	"rule_engine/test/postgres"
+)
+
+// served is how long Postgres may take to serve an interrupt during a publish: 100 ms are promised,
+// the rest is for a machine that runs other tests meanwhile.
+const served = 500 * time.Millisecond
+
+// cluster is shared: a test has a database of its own in it.
+var cluster *postgres.Cluster
+
+func TestMain(m *testing.M) {
+	var err error
+	// A time-out of the server's own would hide what the wait does.
+	if cluster, err = postgres.Start(postgres.Conf("client_connection_check_interval = 0")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := cluster.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// bundle is a database with the extension, a NATS server in a process of its own, and a webhook.
+type bundle struct {
+	database string
+	nats     *natsserver.Process
+	admin    *pgx.Conn
+	webhook  int32
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	b := &bundle{nats: natsserver.RunProcess(t), database: fmt.Sprintf("publish_%d", time.Now().UnixNano())}
+	root := cluster.Connect(t, "postgres", "postgres")
+	exec(t, root, "CREATE DATABASE "+b.database)
+	b.admin = cluster.Connect(t, b.database, "postgres")
+	exec(t, b.admin, "CREATE EXTENSION rule_engine")
+	exec(t, b.admin, "SELECT rule_nats_configure(p_nats_url => $1)", b.nats.URL())
+	b.webhook = b.register(t, "orders")
+	return b
+}
+
+func (b *bundle) register(t *testing.T, name string) (id int32) {
+	t.Helper()
+	err := b.admin.QueryRow(t.Context(), "SELECT rule_webhook_register($1, 'https://example.com/')", name).Scan(&id)
+	require.NoError(t, err)
+	exec(t, b.admin, "SELECT rule_webhook_enable_nats($1, p_publish_mode => 'nats')", id)
+	return id
+}
+
+// session is a backend of its own.
+func (b *bundle) session(t *testing.T) *pgx.Conn {
+	t.Helper()
+	return cluster.Connect(t, b.database, "postgres")
+}
+
+func (b *bundle) stream(t *testing.T) jetstream.Stream {
+	t.Helper()
+	_, js := natsserver.Connect(t, b.nats.URL())
+	stream, err := js.Stream(t.Context(), "WEBHOOKS")
+	require.NoError(t, err)
+	return stream
+}
+
+func (b *bundle) stored(t *testing.T) uint64 {
+	t.Helper()
+	info, err := b.stream(t).Info(t.Context())
+	require.NoError(t, err)
+	return info.State.Msgs
+}
+
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// publish publishes one event and answers the function's result.
+func (b *bundle) publish(t *testing.T, in querier, id any) map[string]any {
+	t.Helper()
+	var answer string
+	err := in.QueryRow(t.Context(), `SELECT rule_webhook_publish_nats($1, '{"n": 1}', $2)`, b.webhook, id).Scan(&answer)
+	require.NoError(t, err)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal([]byte(answer), &result))
+	return result
+}
+
+func (b *bundle) count(t *testing.T, sql string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, b.admin.QueryRow(t.Context(), sql, args...).Scan(&n))
+	return n
+}
+
+func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), sql, args...)
+	require.NoError(t, err, sql)
+}
+
+// publishing starts a publish that NATS, frozen, will not answer, and returns once its backend waits.
+func (b *bundle) publishing(t *testing.T, conn *pgx.Conn) <-chan error {
+	t.Helper()
+	exec(t, b.admin, "UPDATE rule_nats_config SET publish_timeout_ms = 60000")
+	b.publish(t, conn, nil)
+	require.NoError(t, b.nats.Freeze())
+	t.Cleanup(func() { _ = b.nats.Thaw() })
+	done := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(context.Background(), `SELECT rule_webhook_publish_nats($1, '{"n": 2}', 'unanswered')`, b.webhook)
+		done <- err
+	}()
+	require.Eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'active'
+			AND wait_event_type = 'Extension'`, conn.PgConn().PID()) == 1
+	}, 5*time.Second, 5*time.Millisecond, "the wait shows in pg_stat_activity")
+	return done
+}
