@@ -25,7 +25,7 @@ extern void go_leave(void);
 /* host.c: the database, for Go. */
 extern re_host host_table;
 extern void host_begin(MemoryContext results, Oid owner);
-extern void host_raise_parked(void) pg_attribute_noreturn();
+extern void host_raise_parked(void);
 
 /* wait.c: waiting for Go without keeping Postgres waiting. */
 extern re_signal go_signal;

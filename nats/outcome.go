@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -96,7 +97,13 @@ func refused(err *jetstream.APIError) Outcome {
 // explain is an error of the client in words that hold no URL.
 func explain(err error) string {
 	var op *net.OpError
+	var parse *url.Error
 	switch {
+	case errors.As(err, &parse):
+		return parse.Err.Error()
+	case errors.Is(err, nats.ErrNoServers):
+		// What the client makes of refused connections.
+		return "connection refused"
 	case errors.As(err, &op):
 		return strings.ReplaceAll(op.Err.Error(), "connect: ", "")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),

@@ -69,11 +69,9 @@ func (p *Pool) Close() {
 func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	p.mu.Lock()
 	if p.link != nil && !p.link.conn.IsClosed() {
-		defer p.mu.Unlock()
-		if !p.link.conn.IsConnected() {
-			return nil, nats.ErrDisconnected
-		}
-		return p.link, nil
+		standing := p.link
+		p.mu.Unlock()
+		return standing, standing.await(ctx, patient)
 	}
 	known := p.failure
 	if p.attempt == nil {
@@ -104,6 +102,28 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 		return nil, nats.ErrConnectionClosed
 	}
 	return p.link, nil
+}
+
+// await fails unless the connection stands. A patient caller makes the client
+// try now instead of after its delay.
+func (l *link) await(ctx context.Context, patient bool) error {
+	if l.conn.IsConnected() {
+		return nil
+	}
+	if !patient {
+		return nats.ErrDisconnected
+	}
+	if err := l.conn.ForceReconnect(); err != nil {
+		return err
+	}
+	for !l.conn.IsConnected() {
+		select {
+		case <-ctx.Done():
+			return nats.ErrDisconnected
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 func (p *Pool) connect() {

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// partsEnv names the parts to run, with commas; without it all are run. `make bench BENCH_PARTS=memory`
+// sets it too.
+const partsEnv = "BENCH_PARTS"
+
+// part is one part of the report.
+type part struct {
+	name string
+	run  func(context.Context, io.Writer, effort) error
+}
+
+func (s *setup) parts() []part {
+	return []part{
+		{"publish", s.publishing},
+		{"sessions", s.publishingBySessions},
+		{"memory", s.memory},
+		{"first", s.firstPublish},
+		{"deliveries", s.deliveries},
+	}
+}
+
+// wantedParts reads the names of parts; none stands for all.
+func wantedParts(text string) ([]string, error) {
+	wanted := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	var known []string
+	for _, p := range (&setup{}).parts() {
+		known = append(known, p.name)
+	}
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("%s has %q; it takes %s", partsEnv, name, strings.Join(known, ", "))
+		}
+	}
+	return wanted, nil
+}
+
+// effort is how much is measured.
+type effort struct {
+	slice      time.Duration
+	rounds     int
+	sessions   []int // of the table by sessions
+	newcomers  int   // sessions whose first publish is timed
+	backends   int   // sessions whose memory is read
+	deliveries int   // events of one round
+	deliverers int   // rounds of deliveries
+}
+
+var (
+	full  = effort{1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3}
+	quick = effort{200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1}
+)
+
+func main() {
+	short := flag.Bool("quick", false, "only see that each part works; the figures mean nothing")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	measure := full
+	if *short {
+		measure = quick
+	}
+	wanted, err := wantedParts(os.Getenv(partsEnv))
+	if err == nil {
+		err = run(ctx, os.Stdout, measure, wanted)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, measure effort, wanted []string) (err error) {
+	began := time.Now()
+	progress("building and starting the servers")
+	s, err := setUp(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if removed := s.remove(); err == nil {
+			err = removed
+		}
+	}()
+	if err := s.describe(ctx, out); err != nil {
+		return err
+	}
+	for _, p := range s.parts() {
+		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
+			continue
+		}
+		progress(p.name)
+		if err := p.run(ctx, out, measure); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	fmt.Fprintf(out, "\nThe run took %.0f s.\n", time.Since(began).Seconds())
+	return nil
+}
+
+func progress(what string) { fmt.Fprintln(os.Stderr, "bench:", what) }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+)
+
+// batcher gathers questions of many goroutines into few round trips. A lane
+// takes whatever is there when its previous round trip returns: an idle worker
+// asks at once, a busy one in large batches, and nobody waits for a timer.
+type batcher[Q, A any] struct {
+	waiting chan asked[Q, A]
+	call    func(context.Context, []Q) ([]A, error)
+	most    int
+}
+
+type asked[Q, A any] struct {
+	question Q
+	answer   chan<- answered[A]
+}
+
+type answered[A any] struct {
+	answer A
+	err    error
+}
+
+// lanes is how many round trips of one kind are under way at a time: a second
+// one gathers and travels while the first waits for Postgres' disk.
+const lanes = 2
+
+func newBatcher[Q, A any](most int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
+	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most}
+}
+
+// run serves until ctx ends.
+func (b *batcher[Q, A]) run(ctx context.Context) {
+	for range lanes {
+		go b.lane(ctx)
+	}
+}
+
+func (b *batcher[Q, A]) lane(ctx context.Context) {
+	for {
+		var batch []asked[Q, A]
+		select {
+		case first := <-b.waiting:
+			batch = append(batch, first)
+		case <-ctx.Done():
+			return
+		}
+	gather:
+		for len(batch) < b.most {
+			select {
+			case next := <-b.waiting:
+				batch = append(batch, next)
+			default:
+				break gather
+			}
+		}
+		b.serve(ctx, batch)
+	}
+}
+
+// serve asks for the batch and hands out the answers. A call comes back with
+// an error only when the database refuses what it was given; then the batch is
+// halved until the one member that is at fault stands alone.
+func (b *batcher[Q, A]) serve(ctx context.Context, batch []asked[Q, A]) {
+	questions := make([]Q, len(batch))
+	for i, a := range batch {
+		questions[i] = a.question
+	}
+	answers, err := b.call(ctx, questions)
+	switch {
+	case err == nil:
+		for i, a := range batch {
+			a.answer <- answered[A]{answer: answers[i]}
+		}
+	case len(batch) == 1 || ctx.Err() != nil:
+		for _, a := range batch {
+			a.answer <- answered[A]{err: err}
+		}
+	default:
+		half := len(batch) / 2
+		b.serve(ctx, batch[:half])
+		b.serve(ctx, batch[half:])
+	}
+}
+
+// ask waits for the answer to one question.
+func (b *batcher[Q, A]) ask(ctx context.Context, q Q) (A, error) {
+	reply := make(chan answered[A], 1)
+	var none A
+	select {
+	case b.waiting <- asked[Q, A]{q, reply}:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	select {
+	case a := <-reply:
+		return a.answer, a.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		gate := make(chan struct{})
+		var calls atomic.Int32
+		b := newBatcher(64, func(_ context.Context, q []int) ([]int, error) {
+			calls.Add(1)
+			<-gate
+			return q, nil
+		})
+		b.run(ctx)
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				a, err := b.ask(ctx, i)
+				require.NoError(t, err)
+				require.Equal(t, i, a)
+			})
+			synctest.Wait() // each lane has begun its first call with one question
+		}
+		close(gate)
+		all.Wait()
+		require.LessOrEqual(t, calls.Load(), int32(2*lanes))
+	})
+}
+
+func TestOneQuestionThatIsRefusedDoesNotFailTheOthers(t *testing.T) {
+	refused := errors.New("refused")
+	b := newBatcher(64, func(_ context.Context, q []int) ([]int, error) {
+		if slices.Contains(q, 13) {
+			return nil, refused
+		}
+		return q, nil
+	})
+	var replies []chan answered[int]
+	var batch []asked[int, int]
+	for i := range 20 {
+		replies = append(replies, make(chan answered[int], 1))
+		batch = append(batch, asked[int, int]{i, replies[i]})
+	}
+	b.serve(t.Context(), batch)
+	for i, r := range replies {
+		a := <-r
+		if i == 13 {
+			require.ErrorIs(t, a.err, refused)
+			continue
+		}
+		require.NoError(t, a.err)
+		require.Equal(t, i, a.answer)
+	}
+}
+
+func TestSlotsAreNeverMoreThanTheyWere(t *testing.T) {
+	s := newSlots(8)
+	n, err := s.take(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 8, n)
+	s.give(1)
+	n, err = s.take(t.Context()) // alone, after a moment
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
+
+func TestNoSlotIsTakenAfterTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		_, err := newSlots(1).take(ctx)
+		require.Error(t, err, "although one is free")
+	}
+}

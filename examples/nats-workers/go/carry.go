@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rule_engine/nats/wire"
+)
+
+const (
+	ackTimeout = 5 * time.Second
+	// A message that the database cannot judge comes back after this long.
+	setAside = time.Minute
+)
+
+// message is what admit is told about a message. What a header does not hold,
+// or holds malformed, is for the database to judge.
+type message struct {
+	WebhookID   *int32  `json:"webhook_id"`
+	MessageID   *string `json:"message_id"`
+	SourceID    *string `json:"source_id"`
+	Transaction *string `json:"transaction"`
+	Stream      string  `json:"stream"`
+	Sequence    uint64  `json:"sequence"`
+	AgeMS       int64   `json:"age_ms"`
+	Payload     *string `json:"payload,omitempty"`
+}
+
+// carry takes one message of the stream all the way. The message is settled
+// with NATS only after the database has said how.
+func (w *worker) carry(msg jetstream.Msg) {
+	free := sync.OnceFunc(func() { w.slots.stream.give(1) })
+	defer free()
+	e, m := w.open(msg)
+	w.held.add(e)
+	defer w.held.remove(e)
+
+	v, err := w.admits.ask(w.asking, m)
+	if err == nil && v.verdict == "payload" {
+		m.Payload = encoded(e.body)
+		v, err = w.admits.ask(w.asking, m)
+	}
+	if err != nil {
+		w.putAside(e, err)
+		return
+	}
+	if v.verdict != "deliver" {
+		w.settle(e, v)
+		return
+	}
+	e.try = v.try
+	e.leased(v.start, w.lease)
+	w.tell(e, w.send(e), free)
+}
+
+// open reads a message without judging it.
+func (w *worker) open(msg jetstream.Msg) (*event, message) {
+	h := msg.Headers()
+	said, _ := wire.Parse(h)
+	e := &event{webhookID: said.WebhookID, messageID: said.MessageID, trace: said.Traceparent,
+		body: msg.Data(), msg: msg}
+	m := message{
+		MessageID:   headerText(h, wire.HeaderMessageID),
+		SourceID:    headerText(h, wire.HeaderSource),
+		Transaction: headerText(h, wire.HeaderTransaction),
+	}
+	if said.WebhookID != 0 {
+		m.WebhookID = &said.WebhookID
+	}
+	if md, err := msg.Metadata(); err == nil {
+		e.stream, e.sequence = md.Stream, md.Sequence.Stream
+		m.Stream, m.Sequence = md.Stream, md.Sequence.Stream
+		m.AgeMS = max(0, w.link.now().Sub(md.Timestamp).Milliseconds())
+		w.stats.took(md.NumDelivered, md.NumPending)
+	}
+	return e, m
+}
+
+func headerText(h map[string][]string, name string) *string {
+	if v := h[name]; len(v) > 0 {
+		s := plain(v[0], 4096)
+		return &s
+	}
+	return nil
+}
+
+// tell reports a try and does what the verdict says. The event's slot is free
+// for the next one meanwhile: this waits for the database and NATS, not for an
+// endpoint. Only when they are slower than the endpoints are slots kept.
+func (w *worker) tell(e *event, o outcome, free func()) {
+	w.tellers <- struct{}{}
+	defer func() { <-w.tellers }()
+	free()
+	a := newAttempt(e, o)
+	v, err := w.reports.ask(w.telling, a)
+	if err == nil && v.verdict == "payload" {
+		a.Payload = encoded(e.body)
+		v, err = w.reports.ask(w.telling, a)
+	}
+	e.unlease()
+	if err != nil {
+		w.putAside(e, err)
+		return
+	}
+	if v.verdict == "dead" {
+		slog.Warn("dead letter", "webhook_id", e.webhookID, "message_id", e.messageID, "try", e.try,
+			"status", o.status, "error", o.err)
+	}
+	w.settle(e, v)
+}
+
+// settle does with the message what the database decided. A row of the queue
+// is settled by the report itself.
+func (w *worker) settle(e *event, v verdict) {
+	if v.verdict == "drop" && strings.HasPrefix(v.reason, "dead letter:") {
+		slog.Warn("dead letter", "webhook_id", e.webhookID, "message_id", e.messageID, "reason", v.reason)
+	}
+	if v.verdict == "not ours" {
+		w.strangers.say("messages of another database in the stream; give each database a stream or a subject_prefix of its own",
+			"stream", e.stream, "sequence", e.sequence, "reason", v.reason)
+	}
+	if e.msg == nil {
+		return
+	}
+	switch v.verdict {
+	case "done", "drop", "queued", "dead":
+		// Waiting for the server's answer closes the window in which a lost ack
+		// makes the message come back.
+		ctx, cancel := context.WithTimeout(w.telling, ackTimeout)
+		defer cancel()
+		if err := e.msg.DoubleAck(ctx); err == nil {
+			w.stats.acknowledged.Add(1)
+		}
+		// An ack that failed: the message comes back, and the database knows it.
+	case "again", "wait", "not ours", "lost":
+		w.nak(e, v.wait)
+	default:
+		slog.Error("unknown verdict; is this worker older than the extension?", "verdict", v.verdict)
+		w.nak(e, setAside)
+	}
+}
+
+// putAside is for an event that got no verdict. It is never acked: when the
+// process ends it stays for another one, else it comes back in a while.
+func (w *worker) putAside(e *event, err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	slog.Error("the database refused what it was told", "path", e.path(), "webhook_id", e.webhookID,
+		"message_id", e.messageID, "sequence", e.sequence, "error", oneLine(err.Error()))
+	if e.msg != nil {
+		w.nak(e, setAside)
+	}
+}
+
+func (w *worker) nak(e *event, wait time.Duration) {
+	if wait <= 0 {
+		_ = e.msg.Nak()
+		return
+	}
+	// A lost nak is made good by the ack wait.
+	_ = e.msg.NakWithDelay(wait)
+}
+
+func encoded(body []byte) *string {
+	s := base64.StdEncoding.EncodeToString(body)
+	return &s
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+)
+
+// configError is returned when a variable of the environment, or what it
+// points at, keeps the worker from ever working. It names the variable and
+// never shows a value that may be secret.
+type configError struct {
+	variable string
+	reason   string
+}
+
+func (e *configError) Error() string { return e.variable + ": " + e.reason }
+
+func wrong(variable, format string, args ...any) *configError {
+	return &configError{variable, fmt.Sprintf(format, args...)}
+}
+
+type config struct {
+	database *pgxpool.Config
+
+	natsURL  string        // empty: no NATS at all
+	natsAuth []nats.Option // user, token, credentials, certificates
+	stream   string
+	subject  string
+	group    string
+	consumer string // names this process, not the JetStream consumer
+	batch    int
+	allow    []netip.Prefix
+	doStream bool
+	doQueue  bool
+}
+
+func readConfig(getenv func(string) string) (*config, error) {
+	get := func(name, fallback string) string {
+		// Not trimmed: a password may begin or end with a space.
+		if v := getenv(name); strings.TrimSpace(v) != "" {
+			return v
+		}
+		return fallback
+	}
+	c := &config{
+		stream:   get("STREAM_NAME", "WEBHOOKS"),
+		subject:  get("SUBJECT", "webhooks.>"),
+		group:    get("QUEUE_GROUP", "webhook-workers"),
+		consumer: get("CONSUMER_NAME", ownName()),
+	}
+	steps := []func(func(string, string) string) error{
+		c.readSources, c.readDatabase, c.readNames, c.readBatch, c.readNetworks, c.readNATS,
+	}
+	for _, step := range steps {
+		if err := step(get); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func ownName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
+}
+
+func (c *config) readSources(get func(string, string) string) error {
+	for _, s := range strings.Split(get("WORKER_SOURCES", "stream,queue"), ",") {
+		switch strings.TrimSpace(s) {
+		case "stream":
+			c.doStream = true
+		case "queue":
+			c.doQueue = true
+		default:
+			return wrong("WORKER_SOURCES", "has %q; it takes stream, queue or stream,queue", s)
+		}
+	}
+	return nil
+}
+
+func (c *config) readDatabase(get func(string, string) string) error {
+	const accepted = "postgres://user:password@host:5432/database or key=value pairs"
+	text := get("DATABASE_URL", "")
+	if text == "" {
+		return wrong("DATABASE_URL", "is not set; it takes %s", accepted)
+	}
+	db, err := pgxpool.ParseConfig(text)
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return wrong("DATABASE_URL", "names a file that cannot be read: %v", file)
+	}
+	if err != nil {
+		// The parser's message may quote a part of a password.
+		return wrong("DATABASE_URL", "is no connection string; it takes %s", accepted)
+	}
+	c.database = db
+	return nil
+}
+
+func (c *config) readNames(func(string, string) string) error {
+	for _, v := range [][2]string{{"STREAM_NAME", c.stream}, {"QUEUE_GROUP", c.group}} {
+		variable, name := v[0], v[1]
+		if strings.ContainsAny(name, ".*>/\\") || strings.IndexFunc(name, spaceOrControl) >= 0 {
+			return wrong(variable, "is %q; a name of NATS has no space and none of . * > / \\", name)
+		}
+	}
+	if strings.IndexFunc(c.consumer, unicode.IsControl) >= 0 || len(c.consumer) > 255 {
+		return wrong("CONSUMER_NAME", "must have at most 255 bytes and no control characters")
+	}
+	tokens := strings.Split(c.subject, ".")
+	for i, token := range tokens {
+		switch {
+		case token == "", strings.IndexFunc(token, spaceOrControl) >= 0:
+			return wrong("SUBJECT", "is %q, which has an empty part or a space", c.subject)
+		case token == ">" && i != len(tokens)-1:
+			return wrong("SUBJECT", "is %q; > stands only at the end", c.subject)
+		case len(token) > 1 && strings.ContainsAny(token, "*>"):
+			return wrong("SUBJECT", "is %q; * and > stand for a whole part between dots", c.subject)
+		}
+	}
+	return nil
+}
+
+func spaceOrControl(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
+func (c *config) readBatch(get func(string, string) string) error {
+	n, err := strconv.Atoi(strings.TrimSpace(get("BATCH_SIZE", "64")))
+	if err != nil || n < 1 || n > 1000 {
+		return wrong("BATCH_SIZE", "is %q; it takes a number from 1 to 1000", get("BATCH_SIZE", ""))
+	}
+	c.batch = n
+	return nil
+}
+
+func (c *config) readNetworks(get func(string, string) string) error {
+	for _, s := range strings.Split(get("WEBHOOK_ALLOW_NETWORKS", ""), ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return wrong("WEBHOOK_ALLOW_NETWORKS", "has %q; it takes networks like 10.1.0.0/16,::1/128", s)
+		}
+		c.allow = append(c.allow, p.Masked())
+	}
+	return nil
+}
+
+func (c *config) readNATS(get func(string, string) string) error {
+	c.natsURL = get("NATS_URL", "")
+	if c.natsURL == "" && c.doStream {
+		c.natsURL = nats.DefaultURL
+	}
+	for _, s := range strings.Split(c.natsURL, ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		if !strings.Contains(s, "://") {
+			s = "nats://" + s
+		}
+		u, err := url.Parse(s)
+		if err != nil || u.Hostname() == "" {
+			return wrong("NATS_URL", "is no address; it takes nats://host:4222, several with commas")
+		}
+		switch u.Scheme {
+		case "nats", "tls", "ws", "wss":
+		default:
+			return wrong("NATS_URL", "has the scheme %q; it takes nats, tls, ws and wss", u.Scheme)
+		}
+	}
+	add := func(o nats.Option) { c.natsAuth = append(c.natsAuth, o) }
+
+	user, pass := get("NATS_USER", ""), get("NATS_PASS", "")
+	switch {
+	case user != "" && pass == "":
+		return wrong("NATS_PASS", "is not set, but NATS_USER is")
+	case user == "" && pass != "":
+		return wrong("NATS_USER", "is not set, but NATS_PASS is")
+	case user != "":
+		add(nats.UserInfo(user, pass))
+	}
+	if token := get("NATS_TOKEN", ""); token != "" {
+		if user != "" {
+			return wrong("NATS_TOKEN", "cannot be used together with NATS_USER")
+		}
+		add(nats.Token(token))
+	}
+	if file := get("NATS_CREDS", ""); file != "" {
+		if err := readable(file); err != nil {
+			return wrong("NATS_CREDS", "cannot be read: %v", err)
+		}
+		add(nats.UserCredentials(file))
+	}
+	if file := get("NATS_NKEY_SEED_FILE", ""); file != "" {
+		o, err := nats.NkeyOptionFromSeed(file)
+		if err != nil {
+			return wrong("NATS_NKEY_SEED_FILE", "holds no nkey seed: %v", err)
+		}
+		add(o)
+	}
+	return c.readNATSTLS(get)
+}
+
+func (c *config) readNATSTLS(get func(string, string) string) error {
+	if file := get("NATS_CA", ""); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return wrong("NATS_CA", "cannot be read: %v", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			return wrong("NATS_CA", "%s holds no certificate in PEM form", file)
+		}
+		c.natsAuth = append(c.natsAuth, nats.RootCAs(file))
+	}
+	cert, key := get("NATS_CERT", ""), get("NATS_KEY", "")
+	switch {
+	case cert == "" && key == "":
+		return nil
+	case cert == "":
+		return wrong("NATS_CERT", "is not set, but NATS_KEY is")
+	case key == "":
+		return wrong("NATS_KEY", "is not set, but NATS_CERT is")
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		return wrong("NATS_CERT", "and NATS_KEY are no pair: %v", err)
+	}
+	c.natsAuth = append(c.natsAuth, nats.ClientCert(cert, key))
+	return nil
+}
+
+func readable(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}

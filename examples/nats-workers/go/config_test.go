@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func environment(pairs ...string) func(string) string {
+	env := map[string]string{"DATABASE_URL": "postgres://worker:hunter2@localhost/app"}
+	for i := 0; i < len(pairs); i += 2 {
+		env[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return env[name] }
+}
+
+func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
+	c, err := readConfig(environment())
+	require.NoError(t, err)
+	require.Equal(t, "nats://127.0.0.1:4222", c.natsURL)
+	require.Equal(t, "WEBHOOKS", c.stream)
+	require.Equal(t, "webhook-workers", c.group)
+	require.Equal(t, "webhooks.>", c.subject)
+	require.Equal(t, 64, c.batch)
+	require.NotEmpty(t, c.consumer)
+	require.Empty(t, c.allow)
+	require.True(t, c.doStream)
+	require.True(t, c.doQueue)
+}
+
+func TestAQueueWorkerNeedsNoNATS(t *testing.T) {
+	c, err := readConfig(environment("WORKER_SOURCES", "queue"))
+	require.NoError(t, err)
+	require.Empty(t, c.natsURL)
+	require.False(t, c.doStream)
+}
+
+func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
+	notPEM := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(notPEM, []byte("no certificate"), 0o600))
+	for _, c := range [][]string{
+		{"DATABASE_URL", "DATABASE_URL", ""},
+		{"DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2%zz@h/d"},
+		{"DATABASE_URL", "DATABASE_URL", "host=h password=hunter2 port=many"},
+		{"DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"},
+		{"NATS_URL", "NATS_URL", "http://h:4222"},
+		{"NATS_URL", "NATS_URL", "nats://u:hunter2@"},
+		{"NATS_URL", "NATS_URL", "nats://a:4222,nats://"},
+		{"NATS_PASS", "NATS_USER", "u"},
+		{"NATS_USER", "NATS_PASS", "hunter2"},
+		{"NATS_TOKEN", "NATS_TOKEN", "hunter2", "NATS_USER", "u", "NATS_PASS", "p"},
+		{"NATS_CREDS", "NATS_CREDS", "/no/such/file"},
+		{"NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", notPEM},
+		{"NATS_CA", "NATS_CA", "/no/such/file"},
+		{"NATS_CA", "NATS_CA", notPEM},
+		{"NATS_KEY", "NATS_CERT", "/c"},
+		{"NATS_CERT", "NATS_KEY", "/k"},
+		{"NATS_CERT", "NATS_CERT", notPEM, "NATS_KEY", notPEM},
+		{"STREAM_NAME", "STREAM_NAME", "a.b"},
+		{"STREAM_NAME", "STREAM_NAME", "a b"},
+		{"QUEUE_GROUP", "QUEUE_GROUP", "a*"},
+		{"QUEUE_GROUP", "QUEUE_GROUP", "a/b"},
+		{"SUBJECT", "SUBJECT", "a..b"},
+		{"SUBJECT", "SUBJECT", "a.>.b"},
+		{"SUBJECT", "SUBJECT", "a.b*"},
+		{"SUBJECT", "SUBJECT", "a b"},
+		{"CONSUMER_NAME", "CONSUMER_NAME", "a\nb"},
+		{"CONSUMER_NAME", "CONSUMER_NAME", strings.Repeat("n", 256)},
+		{"BATCH_SIZE", "BATCH_SIZE", "0"},
+		{"BATCH_SIZE", "BATCH_SIZE", "1001"},
+		{"BATCH_SIZE", "BATCH_SIZE", "many"},
+		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"},
+		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"},
+		{"WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"},
+	} {
+		t.Run(strings.Join(c[1:], " "), func(t *testing.T) {
+			_, err := readConfig(environment(c[1:]...))
+			require.Error(t, err)
+			require.True(t, strings.HasPrefix(err.Error(), c[0]+": "), "%q must name %s first", err, c[0])
+			require.NotContains(t, err.Error(), "\n")
+			require.NotContains(t, err.Error(), "hunter2")
+			require.Equal(t, 2, run(environment(c[1:]...)))
+		})
+	}
+}

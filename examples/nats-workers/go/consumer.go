@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// ackWait is longer than a lease, so that a message of a dead worker comes
+	// back when its lease is over. What is held for longer is kept in progress.
+	ackWait = 75 * time.Second
+	// A delayed message holds one of these; with the default of 1,000 as many
+	// dead endpoints would stop the consumer.
+	maxAckPending = 100_000
+	// fetchWait bounds a request that finds nothing, and so the end of the process.
+	fetchWait = time.Second
+	apiWait   = 5 * time.Second
+	lookAgain = 500 * time.Millisecond
+)
+
+func (c *config) consumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       c.group,
+		FilterSubject: c.subject,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		ReplayPolicy:  jetstream.ReplayInstantPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		// Naks count as deliveries, so a limit would lose what only waits.
+		MaxDeliver:    -1,
+		MaxAckPending: maxAckPending,
+	}
+}
+
+// runNATS keeps the stream in reach and, for a worker of the stream, takes
+// messages from it. It ends with taking, or with what no waiting will mend.
+func (w *worker) runNATS() error {
+	if err := w.connect(w.taking); err != nil {
+		return unless(w.taking, err)
+	}
+	for first := true; ; {
+		err := w.session(func() { first = false })
+		w.link.there.Store(false)
+		if w.taking.Err() != nil {
+			return nil
+		}
+		var wrong *configError
+		if errors.As(err, &wrong) && first {
+			return err
+		}
+		w.nats.say("waiting for the stream", "stream", w.cfg.stream, "error", oneLine(err.Error()))
+		if sleep(w.taking, lookAgain) != nil {
+			return nil
+		}
+	}
+}
+
+// unless hides an error that is only the end of ctx.
+func unless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// session works with one view of the stream and its consumer until either fails.
+func (w *worker) session(working func()) error {
+	stream, err := w.findStream()
+	if err != nil {
+		return err
+	}
+	var consumer jetstream.Consumer
+	if w.cfg.doStream {
+		if consumer, err = w.findConsumer(stream); err != nil {
+			return err
+		}
+	}
+	w.link.there.Store(true)
+	if _, err := w.db.hello(w.taking, false, []string{w.cfg.stream}); err != nil {
+		return err
+	}
+	working()
+	w.nats.over()
+	if consumer == nil {
+		return w.watchStream()
+	}
+	for {
+		n, err := w.slots.stream.take(w.taking)
+		if err != nil {
+			return err
+		}
+		taken, err := w.fetch(consumer, n)
+		w.slots.stream.give(n - taken)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) findStream() (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(w.taking, apiWait)
+	defer cancel()
+	asked := time.Now()
+	stream, err := (*w.link.js.Load()).Stream(ctx, w.cfg.stream)
+	if err != nil {
+		return nil, err
+	}
+	w.link.setClock(stream.CachedInfo().TimeStamp, asked, time.Now())
+	return stream, nil
+}
+
+// watchStream is for a worker that only publishes to the stream.
+func (w *worker) watchStream() error {
+	for {
+		if err := sleep(w.taking, fetchWait); err != nil {
+			return err
+		}
+		if _, err := w.findStream(); err != nil {
+			return err
+		}
+	}
+}
+
+// findConsumer makes the group's consumer when it is missing and never changes it.
+func (w *worker) findConsumer(stream jetstream.Stream) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(w.taking, apiWait)
+	defer cancel()
+	want := w.cfg.consumerConfig()
+	consumer, err := stream.Consumer(ctx, w.cfg.group)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		consumer, err = stream.CreateConsumer(ctx, want)
+		if errors.Is(err, jetstream.ErrConsumerExists) {
+			consumer, err = stream.Consumer(ctx, w.cfg.group) // another worker was quicker
+		}
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == errOverlap || api.ErrorCode == errSecondUnfiltered) {
+		return nil, wrong("SUBJECT", "is %q, which overlaps with another group's on the stream %s; one QUEUE_GROUP for each part of a work queue",
+			w.cfg.subject, w.cfg.stream)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if field := difference(want, consumer.CachedInfo().Config); field != "" {
+		return nil, wrong("QUEUE_GROUP", "the consumer %s of the stream %s has %s; change or delete it, or take another group",
+			w.cfg.group, w.cfg.stream, field)
+	}
+	return consumer, nil
+}
+
+// Codes of the server for consumers of a work queue that would share messages.
+const (
+	errSecondUnfiltered = 10099
+	errOverlap          = 10100
+)
+
+// difference names the first field in which a consumer is not what workers need.
+func difference(want, have jetstream.ConsumerConfig) string {
+	filters := have.FilterSubjects
+	if have.FilterSubject != "" {
+		filters = append(filters, have.FilterSubject)
+	}
+	for _, f := range []struct {
+		name       string
+		want, have any
+	}{
+		{"filter_subject", want.FilterSubject, strings.Join(filters, ",")},
+		{"ack_policy", want.AckPolicy, have.AckPolicy},
+		{"ack_wait", want.AckWait, have.AckWait},
+		{"max_deliver", want.MaxDeliver, have.MaxDeliver},
+		{"max_ack_pending", want.MaxAckPending, have.MaxAckPending},
+		{"deliver_policy", want.DeliverPolicy, have.DeliverPolicy},
+		{"replay_policy", want.ReplayPolicy, have.ReplayPolicy},
+		{"deliver_subject", "", have.DeliverSubject},
+		{"headers_only", false, have.HeadersOnly},
+		{"backoff", 0, len(have.BackOff)},
+	} {
+		if f.want != f.have {
+			return fmt.Sprintf("%s %v instead of %v", f.name, f.have, f.want)
+		}
+	}
+	return ""
+}
+
+// fetch asks for at most n messages and sets each on its way as it comes.
+func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error) {
+	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(fetchWait))
+	if err != nil {
+		return 0, err
+	}
+	for msg := range batch.Messages() {
+		if w.taking.Err() != nil {
+			// It came after the end and was not looked at: another worker's.
+			_ = msg.Nak()
+			continue
+		}
+		taken++
+		w.busy.Go(func() { w.carry(msg) })
+	}
+	if taken == 0 {
+		w.stats.pending.Store(0)
+	}
+	return taken, batch.Error()
+}

@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// callTimeout bounds one call. A Postgres that is frozen looks alive until then.
+const callTimeout = 15 * time.Second
+
+// database makes the calls of the extension's worker functions. While Postgres
+// is away each call waits and tries again until its context ends, so that
+// callers see either an answer or a refusal of what they asked.
+type database struct {
+	pool     *pgxpool.Pool
+	consumer string
+	group    string
+
+	schema atomic.Pointer[string] // quoted; nil before it is looked up
+	away   atomic.Int64           // when the last line about an outage was logged; 0: Postgres is there
+}
+
+func openDatabase(ctx context.Context, cfg *config) (*database, error) {
+	pc := cfg.database.Copy()
+	// The lanes of admit and report, claim, endpoints and heartbeat, one more each
+	// for the second calls that ask for a payload.
+	pc.MaxConns = 2*lanes + 4
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
+		pc.ConnConfig.RuntimeParams["application_name"] = "webhook-worker " + cfg.consumer
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	return &database{pool: pool, consumer: cfg.consumer, group: cfg.group}, nil
+}
+
+// errNoExtension is returned when the database has no rule_engine yet.
+var errNoExtension = errors.New("the extension rule_engine is not in this database; CREATE EXTENSION rule_engine makes it")
+
+// call runs one call until it is answered. once ends it after the first
+// failure: at the start that tells a wrong configuration from an outage.
+func (d *database) call(ctx context.Context, once bool, f func(ctx context.Context, schema string) error) error {
+	var b backoff
+	for {
+		err := d.tryCall(ctx, f)
+		switch {
+		case err == nil:
+			if d.away.Swap(0) != 0 {
+				slog.Info("postgres is there")
+			}
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case once, atFault(err):
+			return err
+		}
+		now := time.Now().UnixNano()
+		if last := d.away.Load(); now-last > int64(30*time.Second) && d.away.CompareAndSwap(last, now) {
+			slog.Warn("waiting for postgres", "error", oneLine(err.Error()))
+		}
+		if err := b.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *database) tryCall(ctx context.Context, f func(context.Context, string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	schema, err := d.findSchema(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(ctx, schema)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42883" || pg.Code == "3F000") {
+		// Dropped and made again in another schema, perhaps.
+		d.schema.Store(nil)
+	}
+	return err
+}
+
+// findSchema says where the extension lies; its functions are never found
+// through the search path.
+func (d *database) findSchema(ctx context.Context) (string, error) {
+	if s := d.schema.Load(); s != nil {
+		return *s, nil
+	}
+	var name string
+	err := d.pool.QueryRow(ctx, `SELECT n.nspname FROM pg_catalog.pg_extension e
+		JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+		WHERE e.extname OPERATOR(pg_catalog.=) 'rule_engine'`).Scan(&name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", errNoExtension
+	}
+	if err != nil {
+		return "", err
+	}
+	quoted := pgx.Identifier{name}.Sanitize()
+	d.schema.Store(&quoted)
+	return quoted, nil
+}
+
+// atFault tells whether the error is about the values of this very call, so
+// that the same call will fail again. All else is for waiting: an outage, a
+// failover, an extension that is just being updated.
+func atFault(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "21", "22", "23", "P0":
+		return true
+	}
+	return false
+}
+
+// refusal answers the configuration error that a failed first call proves, or nil.
+func refusal(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return nil
+	}
+	switch {
+	case pg.Code[:2] == "28", pg.Code == "3D000":
+		return wrong("DATABASE_URL", "is refused by the server: %s", pg.Message)
+	case pg.Code == "42501":
+		return wrong("DATABASE_URL", "names a role without rights (%s); grant it rule_engine_worker", pg.Message)
+	}
+	return nil
+}
+
+type welcome struct {
+	source string
+	lease  time.Duration
+	settings
+}
+
+type settings struct {
+	HeartbeatMS int64 `json:"heartbeat_ms"`
+	PollMS      int64 `json:"poll_ms"`
+	EndpointsMS int64 `json:"endpoints_ms"`
+}
+
+var capabilities = []string{"post", "publish", "v1"}
+
+func (d *database) hello(ctx context.Context, once bool, streams []string) (*welcome, error) {
+	w := &welcome{}
+	err := d.call(ctx, once, func(ctx context.Context, schema string) error {
+		var leaseMS int64
+		var text string
+		err := d.pool.QueryRow(ctx, `SELECT source_id::text, lease_ms, settings::text FROM `+schema+
+			`.rule_worker_hello($1, $2, $3, $4, $5)`,
+			d.consumer, d.group, version, capabilities, streams).Scan(&w.source, &leaseMS, &text)
+		if err != nil {
+			return err
+		}
+		w.lease = time.Duration(leaseMS) * time.Millisecond
+		w.settings = settings{HeartbeatMS: 5000, PollMS: 250, EndpointsMS: 1000}
+		return json.Unmarshal([]byte(text), &w.settings)
+	})
+	return w, err
+}
+
+// endpointRow is an endpoint as the database tells it.
+type endpointRow struct {
+	webhookID int32
+	name      string
+	url       string
+	method    string
+	headers   string
+	timeoutMS int64
+	secrets   []string
+}
+
+// endpoints answers what changed since mark ("" for all) and the new mark.
+func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointRow, newMark string, err error) {
+	err = d.call(ctx, false, func(ctx context.Context, schema string) error {
+		rows, newMark = nil, mark
+		var since *string
+		if mark != "" {
+			since = &mark
+		}
+		rs, err := d.pool.Query(ctx, `SELECT mark::text, webhook_id, webhook_name, url, method,
+			headers::text, timeout_ms, secrets FROM `+schema+
+			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, since)
+		if err != nil {
+			return err
+		}
+		defer rs.Close()
+		for rs.Next() {
+			var id, timeout *int32
+			var name, url, method, headers *string
+			var secrets []string
+			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets); err != nil {
+				return err
+			}
+			if id == nil {
+				continue
+			}
+			rows = append(rows, endpointRow{*id, deref(name), deref(url), deref(method),
+				deref(headers), int64(deref(timeout)), secrets})
+		}
+		return rs.Err()
+	})
+	return rows, newMark, err
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// claimed is a row of the queue that is leased to this process.
+type claimed struct {
+	queueID    int64
+	action     string
+	webhookID  int32
+	messageID  string
+	redelivery int
+	try        int
+	payload    string
+	stream     string
+	subject    string
+	headers    string
+}
+
+func (d *database) claim(ctx context.Context, limit int, streams []string) (rows []claimed, start time.Time, err error) {
+	err = d.call(ctx, false, func(ctx context.Context, schema string) error {
+		rows, start = nil, time.Now()
+		rs, err := d.pool.Query(ctx, `SELECT queue_id, action, webhook_id, message_id, redelivery, try,
+			payload, stream, subject, headers::text FROM `+schema+`.rule_worker_claim($1, $2, $3)`,
+			d.consumer, limit, streams)
+		if err != nil {
+			return err
+		}
+		defer rs.Close()
+		for rs.Next() {
+			var c claimed
+			var try *int
+			var payload, stream, subject, headers *string
+			if err := rs.Scan(&c.queueID, &c.action, &c.webhookID, &c.messageID, &c.redelivery, &try,
+				&payload, &stream, &subject, &headers); err != nil {
+				return err
+			}
+			c.try, c.payload = deref(try), deref(payload)
+			c.stream, c.subject, c.headers = deref(stream), deref(subject), deref(headers)
+			rows = append(rows, c)
+		}
+		return rs.Err()
+	})
+	return rows, start, err
+}
+
+// verdict is what the database says about one message or one attempt.
+type verdict struct {
+	verdict string
+	reason  string
+	wait    time.Duration
+	try     int
+	start   time.Time // when the call began: a lease counts from here
+}
+
+func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
+	return verdicts(ctx, d, messages, "try", "rule_worker_admit")
+}
+
+func (d *database) report(ctx context.Context, attempts []attempt) ([]verdict, error) {
+	// The moment of a try is told as its age, so that no clock but Postgres' counts.
+	for i := range attempts {
+		attempts[i].StartedMSAgo = time.Since(attempts[i].started).Milliseconds()
+	}
+	return verdicts(ctx, d, attempts, "NULL::integer", "rule_worker_report")
+}
+
+func verdicts[Q any](ctx context.Context, d *database, members []Q, try, function string) ([]verdict, error) {
+	var answers []verdict
+	err := d.call(ctx, false, func(ctx context.Context, schema string) error {
+		text, err := json.Marshal(members)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		rs, err := d.pool.Query(ctx, `SELECT ordinal, verdict, wait_ms, reason, `+try+` FROM `+schema+
+			`.`+function+`($1, $2::jsonb)`, d.consumer, string(text))
+		if err != nil {
+			return err
+		}
+		defer rs.Close()
+		answers = make([]verdict, len(members))
+		for rs.Next() {
+			var ordinal int
+			var word, reason *string
+			var waitMS *int64
+			var try *int
+			if err := rs.Scan(&ordinal, &word, &waitMS, &reason, &try); err != nil {
+				return err
+			}
+			if ordinal < 1 || ordinal > len(answers) {
+				return fmt.Errorf("%s answered about member %d of %d", function, ordinal, len(answers))
+			}
+			answers[ordinal-1] = verdict{deref(word), deref(reason),
+				time.Duration(deref(waitMS)) * time.Millisecond, deref(try), start}
+		}
+		return rs.Err()
+	})
+	return answers, err
+}
+
+// heartbeat answers which of the holds are lost.
+func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost holds, err error) {
+	err = d.call(ctx, true, func(ctx context.Context, schema string) error {
+		t, err := json.Marshal(totals)
+		if err != nil {
+			return err
+		}
+		h, err := json.Marshal(held)
+		if err != nil {
+			return err
+		}
+		var verdict, text *string
+		err = d.pool.QueryRow(ctx, `SELECT verdict, lost::text FROM `+schema+
+			`.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`, d.consumer, string(t), string(h)).Scan(&verdict, &text)
+		if err != nil {
+			return err
+		}
+		word, lost = deref(verdict), holds{}
+		if text == nil {
+			return nil
+		}
+		return json.Unmarshal([]byte(*text), &lost)
+	})
+	return word, lost, err
+}
+
+func (d *database) close() { d.pool.Close() }

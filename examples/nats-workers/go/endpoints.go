@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// endpoint is where a webhook's events go, made ready for requests.
+type endpoint struct {
+	url     *url.URL
+	host    string
+	method  string
+	header  http.Header
+	timeout time.Duration
+	keys    [][]byte
+	// broken is set when no request can be made of the row; each try fails with it.
+	broken error
+}
+
+// endpoints keeps a copy of all endpoints. It asks for what changed since a
+// snapshot of the database, never since a time: a commit that was late would
+// be missed for ever.
+type endpoints struct {
+	db   *database
+	byID atomic.Pointer[map[int32]*endpoint]
+
+	mu    sync.Mutex // one refresh at a time
+	mark  string
+	round atomic.Int64 // finished refreshes
+}
+
+func newEndpoints(db *database) *endpoints {
+	e := &endpoints{db: db}
+	e.byID.Store(&map[int32]*endpoint{})
+	return e
+}
+
+// run refreshes until ctx ends.
+func (e *endpoints) run(ctx context.Context, every time.Duration) {
+	for sleep(ctx, every) == nil {
+		if err := e.refresh(ctx); err != nil && ctx.Err() == nil {
+			slog.Error("cannot read the endpoints", "error", oneLine(err.Error()))
+		}
+	}
+}
+
+// get answers nil when the database has no such webhook.
+func (e *endpoints) get(ctx context.Context, id int32) (*endpoint, error) {
+	if ep := (*e.byID.Load())[id]; ep != nil {
+		return ep, nil
+	}
+	// Registered a moment ago, after the last refresh.
+	if err := e.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return (*e.byID.Load())[id], nil
+}
+
+func (e *endpoints) refresh(ctx context.Context) error {
+	before := e.round.Load()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.round.Load() >= before+2 {
+		// A whole refresh has begun and ended while this one waited.
+		return nil
+	}
+	rows, mark, err := e.db.endpoints(ctx, e.mark)
+	if err != nil {
+		return err
+	}
+	e.mark = mark
+	e.round.Add(1)
+	if len(rows) == 0 {
+		return nil
+	}
+	fresh := make(map[int32]*endpoint, len(*e.byID.Load())+len(rows))
+	for id, ep := range *e.byID.Load() {
+		fresh[id] = ep
+	}
+	for _, r := range rows {
+		fresh[r.webhookID] = newEndpoint(r)
+		if err := fresh[r.webhookID].broken; err != nil {
+			slog.Warn("a webhook cannot be sent", "webhook_id", r.webhookID, "webhook_name", r.name, "error", err)
+		}
+	}
+	e.byID.Store(&fresh)
+	return nil
+}
+
+var (
+	errURL    = errors.New("the webhook's URL is not an absolute http or https URL")
+	errMethod = errors.New("the webhook's method is not a method of HTTP")
+	errHeader = errors.New("the webhook's headers are not an object of strings")
+)
+
+func newEndpoint(r endpointRow) *endpoint {
+	ep := &endpoint{timeout: time.Duration(r.timeoutMS) * time.Millisecond, method: strings.ToUpper(r.method)}
+	u, err := url.Parse(strings.TrimSpace(r.url))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "0" {
+		// The parser's own error would show the URL, which can be a secret.
+		ep.broken = errURL
+		return ep
+	}
+	if ep.method == "" || strings.ContainsFunc(ep.method, func(c rune) bool { return c < 'A' || c > 'Z' }) {
+		ep.broken = errMethod
+		return ep
+	}
+	ep.url, ep.host = u, u.Host
+	if ep.header, err = requestHeader(r.headers); err != nil {
+		ep.broken = err
+		return ep
+	}
+	if h := ep.header.Get("Host"); h != "" {
+		ep.host = h
+		ep.header.Del("Host")
+	}
+	if u.User != nil && ep.header.Get("Authorization") == "" {
+		// What other clients do with user info. It is no part of the request line.
+		password, _ := u.User.Password()
+		r := http.Request{Header: ep.header}
+		r.SetBasicAuth(u.User.Username(), password)
+	}
+	ep.keys, ep.broken = signingKeys(r.secrets)
+	return ep
+}
+
+// framing is what a request has from its connection and its body. A webhook's
+// own header must not contradict it, nor take the place of a signature.
+var framing = []string{"Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Connection", "Te",
+	"Trailer", "Transfer-Encoding", "Upgrade", idHeader, timestampHeader, signatureHeader}
+
+func requestHeader(text string) (http.Header, error) {
+	h := http.Header{}
+	if text != "" {
+		var members map[string]any
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(&members); err != nil {
+			return nil, errHeader
+		}
+		for name, value := range members {
+			switch v := value.(type) {
+			case string:
+				h.Set(name, v)
+			case json.Number:
+				h.Set(name, v.String())
+			case nil:
+			default:
+				return nil, errHeader
+			}
+		}
+	}
+	for _, name := range framing {
+		h.Del(name)
+	}
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", "rule_engine-webhook-worker/"+version)
+	}
+	return h, nil
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// event is one payload for one webhook while this process has it.
+type event struct {
+	queueID    int64 // 0 on the stream path
+	webhookID  int32
+	messageID  string
+	redelivery int
+	try        int
+	body       []byte // the payload's bytes as they came; never parsed
+	trace      string
+
+	stream   string
+	sequence uint64
+	msg      jetstream.Msg // nil on the queue path
+
+	// leaseEnd is the monotonic end of the lease in nanoseconds since began;
+	// 0 while there is none to renew. The heartbeat writes it, too.
+	leaseEnd atomic.Int64
+}
+
+// began anchors leases to the process's own monotonic clock: a clock that
+// somebody sets right must not stretch a lease.
+var began = time.Now()
+
+// leased notes a lease taken, or renewed, by a call that began at start. It is
+// counted from before the call: the database counted from later.
+func (e *event) leased(start time.Time, length time.Duration) {
+	e.leaseEnd.Store(int64(start.Sub(began) + length))
+}
+
+// renewed is leased for a lease that may have been given back, or found lost,
+// while the call was under way: that stays.
+func (e *event) renewed(start time.Time, length time.Duration) {
+	if old := e.leaseEnd.Load(); old != 0 {
+		e.leaseEnd.CompareAndSwap(old, int64(start.Sub(began)+length))
+	}
+}
+
+// left is how long the lease still holds.
+func (e *event) left() time.Duration {
+	return time.Duration(e.leaseEnd.Load()) - time.Since(began)
+}
+
+// unlease makes the heartbeat leave the event alone: its lease is being given
+// back, or was found lost.
+func (e *event) unlease() { e.leaseEnd.Store(0) }
+
+func (e *event) path() string {
+	if e.msg != nil {
+		return "stream"
+	}
+	return "queue"
+}
+
+// holdings is all that the process has not settled.
+type holdings struct {
+	mu     sync.Mutex
+	events map[*event]struct{}
+}
+
+func newHoldings() *holdings { return &holdings{events: map[*event]struct{}{}} }
+
+func (h *holdings) add(e *event) {
+	h.mu.Lock()
+	h.events[e] = struct{}{}
+	h.mu.Unlock()
+}
+
+func (h *holdings) remove(e *event) {
+	h.mu.Lock()
+	delete(h.events, e)
+	h.mu.Unlock()
+}
+
+func (h *holdings) all() []*event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*event, 0, len(h.events))
+	for e := range h.events {
+		all = append(all, e)
+	}
+	return all
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+func TestALeaseIsCountedFromBeforeTheCallAndEndsForGoodWhenLost(t *testing.T) {
+	e := &event{}
+	require.Negative(t, e.left(), "an event without a lease is not sent")
+	e.leased(time.Now().Add(-time.Second), 3*time.Second)
+	require.InDelta(t, 2*time.Second, e.left(), float64(100*time.Millisecond))
+	e.renewed(time.Now(), 5*time.Second)
+	require.InDelta(t, 5*time.Second, e.left(), float64(100*time.Millisecond))
+	e.unlease()
+	e.renewed(time.Now(), 5*time.Second)
+	require.Negative(t, e.left())
+}
+
+func TestHoldsTravelAsTheContractSays(t *testing.T) {
+	h := holds{Queue: []int64{7}, Receipts: []receipt{{1, "m", 0}}}
+	text, err := json.Marshal(h)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"queue": [7], "receipts": [[1, "m", 0]]}`, string(text))
+	var back holds
+	require.NoError(t, json.Unmarshal(text, &back))
+	require.Equal(t, h, back)
+}
+
+func TestAnAttemptTellsNoAnswerOfASuccessAndNoPayload(t *testing.T) {
+	e := anEvent()
+	e.queueID = 5
+	text, err := json.Marshal(newAttempt(e, outcome{result: "answered", status: 200, duration: 1500 * time.Microsecond}))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"path": "queue", "queue_id": 5, "webhook_id": 7, "message_id": "order-1", "redelivery": 0,
+		"try": 1, "result": "answered", "status": 200, "started_ms_ago": 0, "duration_ms": 1.5, "error": null,
+		"answer": null, "stream": null, "sequence": null}`, string(text))
+}
+
+func TestADifferentConsumerIsNamedByItsField(t *testing.T) {
+	c := &config{group: "g", subject: "webhooks.>"}
+	require.Empty(t, difference(c.consumerConfig(), c.consumerConfig()))
+	for field, change := range map[string]func(*jetstream.ConsumerConfig){
+		"filter_subject":  func(h *jetstream.ConsumerConfig) { h.FilterSubject = "other" },
+		"ack_policy":      func(h *jetstream.ConsumerConfig) { h.AckPolicy = jetstream.AckNonePolicy },
+		"ack_wait":        func(h *jetstream.ConsumerConfig) { h.AckWait = time.Second },
+		"max_deliver":     func(h *jetstream.ConsumerConfig) { h.MaxDeliver = 5 },
+		"max_ack_pending": func(h *jetstream.ConsumerConfig) { h.MaxAckPending = 1 },
+		"backoff":         func(h *jetstream.ConsumerConfig) { h.BackOff = []time.Duration{time.Second} },
+	} {
+		have := c.consumerConfig()
+		change(&have)
+		require.Contains(t, difference(c.consumerConfig(), have), field+" ")
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+	"time"
+)
+
+// stats counts since the start of the process.
+type stats struct {
+	delivered, acknowledged, redelivered atomic.Int64
+	pending                              atomic.Int64
+	tries, spent                         atomic.Int64 // number and nanoseconds
+}
+
+func (s *stats) took(deliveries, pending uint64) {
+	s.delivered.Add(1)
+	if deliveries > 1 {
+		s.redelivered.Add(1)
+	}
+	s.pending.Store(int64(pending))
+}
+
+func (s *stats) sent(d time.Duration) {
+	s.tries.Add(1)
+	s.spent.Add(int64(d))
+}
+
+type total struct {
+	Stream       string   `json:"stream"`
+	Group        string   `json:"group"`
+	Delivered    int64    `json:"delivered"`
+	Acknowledged int64    `json:"acknowledged"`
+	Pending      int64    `json:"pending"`
+	Redelivered  int64    `json:"redelivered"`
+	AvgMS        *float64 `json:"avg_ms"`
+	Active       bool     `json:"active"`
+}
+
+// holds names events the way heartbeat takes and gives them.
+type holds struct {
+	Queue    []int64   `json:"queue"`
+	Receipts []receipt `json:"receipts"`
+}
+
+type receipt struct {
+	webhookID  int32
+	messageID  string
+	redelivery int
+}
+
+func (r receipt) MarshalJSON() ([]byte, error) {
+	return json.Marshal([]any{r.webhookID, r.messageID, r.redelivery})
+}
+
+func (r *receipt) UnmarshalJSON(text []byte) error {
+	return json.Unmarshal(text, &[]any{&r.webhookID, &r.messageID, &r.redelivery})
+}
+
+func (e *event) receipt() receipt { return receipt{e.webhookID, e.messageID, e.redelivery} }
+
+// heartbeats renews leases and writes totals until ctx ends.
+func (w *worker) heartbeats(ctx context.Context) {
+	for every := time.Duration(w.settings.HeartbeatMS) * time.Millisecond; sleep(ctx, every) == nil; {
+		w.heartbeat(ctx)
+	}
+}
+
+func (w *worker) heartbeat(ctx context.Context) {
+	held := holds{Queue: []int64{}, Receipts: []receipt{}}
+	var renewing []*event
+	for _, e := range w.held.all() {
+		if e.leaseEnd.Load() == 0 {
+			continue
+		}
+		renewing = append(renewing, e)
+		if e.queueID != 0 {
+			held.Queue = append(held.Queue, e.queueID)
+		} else {
+			held.Receipts = append(held.Receipts, e.receipt())
+		}
+	}
+	start := time.Now()
+	_, lost, err := w.db.heartbeat(ctx, w.totals(true), held)
+	if err != nil {
+		return // the calls that carry events say what is wrong; leases run on
+	}
+	queue, receipts := map[int64]bool{}, map[receipt]bool{}
+	for _, id := range lost.Queue {
+		queue[id] = true
+	}
+	for _, r := range lost.Receipts {
+		receipts[r] = true
+	}
+	for _, e := range renewing {
+		if e.queueID != 0 && queue[e.queueID] || e.queueID == 0 && receipts[e.receipt()] {
+			e.unlease() // left() is then negative: it is not sent
+			continue
+		}
+		e.renewed(start, w.lease)
+	}
+}
+
+// lastHeartbeat tells that the process is gone; its leases are given back by now.
+func (w *worker) lastHeartbeat() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.taking), 3*time.Second)
+	defer cancel()
+	_, _, _ = w.db.heartbeat(ctx, w.totals(false), holds{Queue: []int64{}, Receipts: []receipt{}})
+}
+
+func (w *worker) totals(active bool) []total {
+	if !w.cfg.doStream {
+		return []total{}
+	}
+	t := total{
+		Stream:       w.cfg.stream,
+		Group:        w.cfg.group,
+		Delivered:    w.stats.delivered.Load(),
+		Acknowledged: w.stats.acknowledged.Load(),
+		Pending:      w.stats.pending.Load(),
+		Redelivered:  w.stats.redelivered.Load(),
+		Active:       active,
+	}
+	if tries := w.stats.tries.Load(); tries > 0 {
+		avg := float64(w.stats.spent.Load()) / float64(tries) / 1e6
+		t.AvgMS = &avg
+	}
+	return []total{t}
+}
+
+// keepInProgress tells NATS about messages that are held for long, mostly
+// because the database is away, so that they are not handed out twice.
+func (w *worker) keepInProgress(ctx context.Context) {
+	for sleep(ctx, ackWait/3) == nil {
+		for _, e := range w.held.all() {
+			if e.msg != nil {
+				_ = e.msg.InProgress()
+			}
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is reported to the database. The build may set it.
+var version = "0.1.0"
+
+func main() {
+	os.Exit(run(os.Getenv))
+}
+
+// run answers the process's exit code: 0 after a signal, 2 for a configuration
+// that cannot work, said in one line.
+func run(getenv func(string) string) int {
+	cfg, err := readConfig(getenv)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
+		return 2
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	err = newWorker(cfg).run(ctx)
+	var wrong *configError
+	if errors.As(err, &wrong) {
+		fmt.Fprintln(os.Stderr, oneLine(wrong.Error()))
+		return 2
+	}
+	if err != nil {
+		slog.Error("stopped", "error", oneLine(err.Error()))
+		return 1
+	}
+	return 0
+}

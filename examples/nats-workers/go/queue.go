@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const publishTimeout = 2 * time.Second
+
+// runQueue claims rows until taking ends.
+func (w *worker) runQueue() {
+	poll := time.Duration(w.settings.PollMS) * time.Millisecond
+	for {
+		n, err := w.slots.queue.take(w.taking)
+		if err != nil {
+			return
+		}
+		streams := []string{}
+		if w.link.reaches() {
+			streams = append(streams, w.cfg.stream)
+		}
+		// Not cut off by SIGTERM at once: rows whose answer is lost stay leased.
+		rows, start, err := w.db.claim(w.asking, n, streams)
+		if err != nil && w.asking.Err() == nil {
+			slog.Error("cannot claim", "error", oneLine(err.Error()))
+		}
+		var publish []claimed
+		posts := 0
+		for _, row := range rows {
+			if row.action == "publish" {
+				publish = append(publish, row)
+				continue
+			}
+			posts++
+			w.busy.Go(func() { w.carryRow(row, start) })
+		}
+		w.publish(publish, start)
+		w.slots.queue.give(n - posts)
+		if len(rows) == 0 && sleep(w.taking, poll) != nil {
+			return
+		}
+	}
+}
+
+func (w *worker) carryRow(row claimed, start time.Time) {
+	e := &event{
+		queueID: row.queueID, webhookID: row.webhookID, messageID: row.messageID,
+		redelivery: row.redelivery, try: row.try, body: []byte(row.payload),
+		trace: header(row.headers).Get("traceparent"),
+	}
+	e.leased(start, w.lease)
+	w.held.add(e)
+	defer w.held.remove(e)
+	w.tell(e, w.send(e), func() { w.slots.queue.give(1) })
+}
+
+// publish brings rows back to NATS, in their order: after one that was not
+// taken, all later ones are given back. It ends before the next claim, else
+// newer rows could overtake those given back.
+func (w *worker) publish(rows []claimed, start time.Time) {
+	if len(rows) == 0 {
+		return
+	}
+	attempts := make([]attempt, len(rows))
+	stopped := false
+	for i, row := range rows {
+		o := outcome{result: "released", started: time.Now()}
+		e := &event{queueID: row.queueID, webhookID: row.webhookID, messageID: row.messageID,
+			redelivery: row.redelivery, try: row.try}
+		e.leased(start, w.lease)
+		stopped = stopped || w.taking.Err() != nil || e.left() < w.enough(publishTimeout)
+		if !stopped {
+			ack, err := w.publishRow(row)
+			switch {
+			case err == nil:
+				o.result, e.stream, e.sequence = "published", ack.Stream, ack.Sequence
+			case errors.Is(err, nats.ErrMaxPayload):
+				// No waiting makes it smaller, and the rest must not wait for it.
+				o.result, o.err = "failed", "larger than the server's max_payload"
+			default:
+				// It may be in the stream all the same; the next publish has the same
+				// Nats-Msg-Id and is then known as a double.
+				stopped = true
+				w.link.pause(time.Second)
+				w.nats.say("cannot publish from the queue: "+oneLine(err.Error()), "subject", row.subject)
+			}
+		}
+		o.duration = time.Since(o.started)
+		attempts[i] = newAttempt(e, o)
+	}
+	if _, err := w.db.report(w.telling, attempts); err != nil {
+		slog.Error("the database refused a report of published rows", "error", oneLine(err.Error()))
+	}
+}
+
+func (w *worker) publishRow(row claimed) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(w.telling, publishTimeout)
+	defer cancel()
+	return (*w.link.js.Load()).PublishMsg(ctx, &nats.Msg{
+		Subject: row.subject,
+		Header:  header(row.headers),
+		Data:    []byte(row.payload),
+	}, jetstream.WithExpectStream(row.stream), jetstream.WithRetryAttempts(0))
+}
+
+// header reads a claim's headers: {"name": "value"}.
+func header(text string) nats.Header {
+	var flat map[string]string
+	if text == "" || json.Unmarshal([]byte(text), &flat) != nil {
+		return nil
+	}
+	h := make(nats.Header, len(flat))
+	for name, value := range flat {
+		h[name] = []string{value}
+	}
+	return h
+}

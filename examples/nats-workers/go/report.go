@@ -1,0 +1,58 @@
+package main
+
+import "time"
+
+// attempt is what report is told about one try, or about a row that was
+// published again. The body of a success is never told, nor a payload unless
+// the database asks for it.
+type attempt struct {
+	Path         string  `json:"path"`
+	QueueID      *int64  `json:"queue_id"`
+	WebhookID    int32   `json:"webhook_id"`
+	MessageID    string  `json:"message_id"`
+	Redelivery   int     `json:"redelivery"`
+	Try          int     `json:"try"`
+	Result       string  `json:"result"`
+	Status       *int    `json:"status"`
+	StartedMSAgo int64   `json:"started_ms_ago"` // set when the report leaves
+	DurationMS   float64 `json:"duration_ms"`
+	Error        *string `json:"error"`
+	Answer       *string `json:"answer"`
+	Stream       *string `json:"stream"`
+	Sequence     *uint64 `json:"sequence"`
+	Payload      *string `json:"payload,omitempty"`
+
+	started time.Time
+}
+
+func newAttempt(e *event, o outcome) attempt {
+	a := attempt{
+		Path:       e.path(),
+		WebhookID:  e.webhookID,
+		MessageID:  e.messageID,
+		Redelivery: e.redelivery,
+		Try:        e.try,
+		Result:     o.result,
+		DurationMS: float64(o.duration.Microseconds()) / 1000,
+		Error:      optional(o.err),
+		Answer:     optional(o.answer),
+		started:    o.started,
+	}
+	if e.queueID != 0 {
+		a.QueueID = &e.queueID
+	}
+	if o.status != 0 {
+		a.Status = &o.status
+	}
+	if e.stream != "" {
+		a.Stream, a.Sequence = &e.stream, &e.sequence
+	}
+	return a
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// How long things may go on after SIGTERM. A try that is not done by then is
+// given back.
+const (
+	askFor  = 3 * time.Second
+	sendFor = 20 * time.Second
+	tellFor = 25 * time.Second
+)
+
+type worker struct {
+	cfg       *config
+	db        *database
+	endpoints *endpoints
+	sender    *sender
+	held      *holdings
+	stats     stats
+	lease     time.Duration
+	settings  settings
+
+	admits  *batcher[message, verdict]
+	reports *batcher[attempt, verdict]
+
+	link            link // to NATS
+	nats, strangers complaint
+	slots           struct{ stream, queue slots }
+	busy            sync.WaitGroup // events being carried
+	tellers         chan struct{}  // bounds the events that are sent and not settled
+
+	taking, asking, sending, telling context.Context
+}
+
+func newWorker(cfg *config) *worker {
+	w := &worker{
+		cfg:     cfg,
+		sender:  newSender(cfg.batch, guard{cfg.allow}),
+		held:    newHoldings(),
+		tellers: make(chan struct{}, 2*cfg.batch),
+	}
+	w.slots.stream, w.slots.queue = newSlots(cfg.batch), newSlots(cfg.batch)
+	return w
+}
+
+// run works until ctx ends, or until something proves that it never can.
+func (w *worker) run(ctx context.Context) error {
+	taking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if err := w.begin(taking); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer w.db.close()
+	defer w.link.close()
+
+	var cancels [3]context.CancelFunc
+	w.taking = taking
+	w.asking, cancels[0] = outlive(taking, askFor)
+	w.sending, cancels[1] = outlive(taking, sendFor)
+	w.telling, cancels[2] = outlive(taking, tellFor)
+	for _, cancel := range cancels {
+		defer cancel()
+	}
+
+	w.admits = newBatcher(2*w.cfg.batch, w.db.admit)
+	w.reports = newBatcher(2*w.cfg.batch, w.db.report)
+	w.admits.run(w.telling)
+	w.reports.run(w.telling)
+	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)
+	go w.keepInProgress(w.telling)
+	heart, hush := context.WithCancel(w.telling)
+	quiet := make(chan struct{})
+	go func() { defer close(quiet); w.heartbeats(heart) }()
+
+	var sources sync.WaitGroup
+	if w.cfg.natsURL != "" {
+		sources.Go(func() {
+			if err := w.runNATS(); err != nil {
+				stop(err)
+			}
+		})
+	}
+	if w.cfg.doQueue {
+		sources.Go(w.runQueue)
+	}
+
+	sources.Wait() // they end with taking
+	slog.Info("stopping", "held", len(w.held.all()))
+	w.busy.Wait()
+	hush()
+	<-quiet
+	w.lastHeartbeat()
+
+	var wrong *configError
+	if errors.As(context.Cause(taking), &wrong) {
+		return wrong
+	}
+	return nil
+}
+
+// begin waits for the database and introduces this process to it.
+func (w *worker) begin(ctx context.Context) error {
+	db, err := openDatabase(ctx, w.cfg)
+	if err != nil {
+		return err
+	}
+	hi, err := db.hello(ctx, true, []string{})
+	if err != nil {
+		if refused := refusal(err); refused != nil {
+			db.close()
+			return refused
+		}
+		hi, err = db.hello(ctx, false, []string{})
+	}
+	w.endpoints = newEndpoints(db)
+	if err == nil {
+		err = w.endpoints.refresh(ctx)
+	}
+	if err != nil {
+		db.close()
+		return err
+	}
+	w.db, w.lease, w.settings = db, hi.lease, hi.settings
+	slog.Info("started", "consumer", w.cfg.consumer, "source_id", hi.source,
+		"stream", w.cfg.doStream, "queue", w.cfg.doQueue, "in_flight", w.cfg.batch)
+	return nil
+}
+
+// send makes one try, or gives the event back untried: to an endpoint that is
+// gone, after SIGTERM, or when its lease does not hold for as long as a try may take.
+func (w *worker) send(e *event) outcome {
+	released := outcome{result: "released", started: time.Now()}
+	ep, err := w.endpoints.get(w.asking, e.webhookID)
+	if err != nil || ep == nil {
+		return released
+	}
+	if err := w.sender.enter(w.taking); err != nil {
+		return released
+	}
+	defer w.sender.leave()
+	if w.taking.Err() != nil || e.left() < w.enough(ep.timeout) {
+		return released
+	}
+	o := w.sender.try(w.sending, ep, e)
+	if o.result != "released" {
+		w.stats.sent(o.duration)
+	}
+	return o
+}
+
+// enough is how much of a lease a try needs. A try that may take longer than
+// a lease lives on renewals, as long as most of a lease is there at its start.
+func (w *worker) enough(timeout time.Duration) time.Duration {
+	return min(timeout, w.lease*3/4)
+}

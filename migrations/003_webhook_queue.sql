@@ -1,0 +1,52 @@
+\echo Use "CREATE EXTENSION rule_engine" to load this file. \quit
+-- The queue: events that this database delivers itself, events that NATS could not take, and dead letters.
+
+CREATE TABLE @extschema@.rule_webhook_queue (
+    queue_id        bigserial   CONSTRAINT rule_webhook_queue_pkey PRIMARY KEY,
+    -- No foreign key: a publisher must not lock the webhook's row. NULL is the dead letter of a stranger.
+    webhook_id      integer,
+    message_id      text        NOT NULL,
+    -- A deliberate second delivery is an event of its own, which no receipt of the first may swallow.
+    redelivery      integer     NOT NULL DEFAULT 0,
+    payload         jsonb,
+    payload_bytes   bytea,
+    status          text        NOT NULL DEFAULT 'pending'
+                    CONSTRAINT rule_webhook_queue_status_check
+                    CHECK (status IN ('pending', 'processing', 'success', 'failed')),
+    route           text        NOT NULL DEFAULT 'post'
+                    CONSTRAINT rule_webhook_queue_route_check CHECK (route IN ('post', 'publish', 'stream')),
+    retry_count     integer     NOT NULL DEFAULT 0,
+    next_retry_at   timestamptz NOT NULL DEFAULT now(),
+    leased_by       text,
+    lease_until     timestamptz,
+    rule_name       text,
+    response_status integer,
+    error_message   text,
+    last_answer     text,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    started_at      timestamptz,
+    completed_at    timestamptz,
+    created_by      text        NOT NULL DEFAULT session_user,
+    -- The queue row is the receipt of its event on both paths, so there is one per event.
+    CONSTRAINT rule_webhook_queue_event_key UNIQUE (webhook_id, message_id, redelivery),
+    CONSTRAINT rule_webhook_queue_payload_check CHECK ((payload IS NULL) <> (payload_bytes IS NULL)),
+    CONSTRAINT rule_webhook_queue_stranger_check CHECK (webhook_id IS NOT NULL OR status = 'failed'),
+    CONSTRAINT rule_webhook_queue_lease_check
+        CHECK ((status = 'processing') = (leased_by IS NOT NULL) AND (leased_by IS NULL) = (lease_until IS NULL))
+);
+
+-- Claims go from webhook to webhook and take the oldest due row of each.
+CREATE INDEX rule_webhook_queue_due_idx ON @extschema@.rule_webhook_queue (webhook_id, next_retry_at, queue_id)
+    WHERE status = 'pending';
+CREATE INDEX rule_webhook_queue_lease_idx ON @extschema@.rule_webhook_queue (lease_until)
+    WHERE status = 'processing';
+-- What NATS could not take goes back to it in the order in which it was accepted.
+CREATE INDEX rule_webhook_queue_publish_idx ON @extschema@.rule_webhook_queue (queue_id)
+    WHERE route = 'publish' AND status IN ('pending', 'processing');
+CREATE INDEX rule_webhook_queue_dead_idx ON @extschema@.rule_webhook_queue (webhook_id, queue_id)
+    WHERE status = 'failed';
+CREATE INDEX rule_webhook_queue_stranger_idx ON @extschema@.rule_webhook_queue (message_id)
+    WHERE webhook_id IS NULL;
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.rule_webhook_queue', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.rule_webhook_queue_queue_id_seq', '');

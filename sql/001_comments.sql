@@ -1,0 +1,36 @@
+COMMENT ON TABLE @extschema@.rule_engine_migrations IS 'Which migrations this schema has, since when, by which version of the extension.';
+COMMENT ON COLUMN @extschema@.rule_engine_migrations.migration IS 'Number of the migration';
+COMMENT ON COLUMN @extschema@.rule_engine_migrations.name IS 'Its file, without .sql';
+COMMENT ON COLUMN @extschema@.rule_engine_migrations.version IS 'Version of the extension that applied it';
+COMMENT ON COLUMN @extschema@.rule_engine_migrations.applied_at IS 'When it was applied to this database';
+
+COMMENT ON TABLE @extschema@.rule_engine_source IS 'The name of this database in messages. Changed by rule_engine_source_renew(); not dumped.';
+COMMENT ON COLUMN @extschema@.rule_engine_source."only" IS 'There is one row';
+COMMENT ON COLUMN @extschema@.rule_engine_source.source_id IS 'Travels with each message: workers of this database deliver no other''s';
+COMMENT ON COLUMN @extschema@.rule_engine_source.database_oid IS 'The database that the id was made in; a copy by CREATE DATABASE has another';
+COMMENT ON COLUMN @extschema@.rule_engine_source.history_kept_since IS 'Messages older than this are delivered without asking for their transaction';
+
+COMMENT ON TABLE @extschema@.rule_webhooks IS 'The endpoints that events go to.';
+COMMENT ON COLUMN @extschema@.rule_webhooks.webhook_id IS 'What functions and messages call it';
+COMMENT ON COLUMN @extschema@.rule_webhooks.webhook_name IS 'What people call it';
+COMMENT ON COLUMN @extschema@.rule_webhooks.description IS 'What it is for';
+COMMENT ON COLUMN @extschema@.rule_webhooks.webhook_url IS 'http or https; a secret, where path, query or user info hold one';
+COMMENT ON COLUMN @extschema@.rule_webhooks.http_method IS 'GET, POST, PUT, PATCH or DELETE';
+COMMENT ON COLUMN @extschema@.rule_webhooks.headers IS 'Headers of each request, names and texts; may hold secrets';
+COMMENT ON COLUMN @extschema@.rule_webhooks.timeout_ms IS 'From the name look-up to the last byte of the answer';
+COMMENT ON COLUMN @extschema@.rule_webhooks.retry_enabled IS 'Whether a failed try is followed by others';
+COMMENT ON COLUMN @extschema@.rule_webhooks.max_retries IS 'How many tries may follow the first one';
+COMMENT ON COLUMN @extschema@.rule_webhooks.retry_delay_ms IS 'Wait before the second try';
+COMMENT ON COLUMN @extschema@.rule_webhooks.retry_backoff_multiplier IS 'Each further wait is this many times the one before, at most an hour';
+COMMENT ON COLUMN @extschema@.rule_webhooks.enabled IS 'When false nothing new is accepted, and what was accepted waits';
+COMMENT ON COLUMN @extschema@.rule_webhooks.publish_mode IS 'queue, nats or both';
+COMMENT ON COLUMN @extschema@.rule_webhooks.nats_enabled IS 'Whether it may publish to NATS';
+COMMENT ON COLUMN @extschema@.rule_webhooks.nats_subject IS 'Where in NATS its events go';
+COMMENT ON COLUMN @extschema@.rule_webhooks.nats_config_id IS 'Its NATS configuration; NULL means default';
+COMMENT ON COLUMN @extschema@.rule_webhooks.tags IS 'Words to find it by';
+COMMENT ON COLUMN @extschema@.rule_webhooks.created_at IS 'When it was registered';
+COMMENT ON COLUMN @extschema@.rule_webhooks.created_by IS 'The session''s user who registered it';
+COMMENT ON COLUMN @extschema@.rule_webhooks.updated_at IS 'When it last changed, its secrets included';
+COMMENT ON COLUMN @extschema@.rule_webhooks.nats_fallback IS 'What a publish does with an event that NATS cannot take: queue it, only record the failure, or raise an error';
+COMMENT ON COLUMN @extschema@.rule_webhooks.store_payload IS 'Whether the publish history keeps payloads';
+COMMENT ON COLUMN @extschema@.rule_webhooks.changed_xid IS 'The transaction that last changed it or its secrets; workers fetch it by this';

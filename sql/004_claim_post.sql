@@ -1,0 +1,109 @@
+-- Due rows for the endpoints. Each webhook that has some gets its turn, in an order drawn anew each time.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer)
+RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_round integer := 0;
+    v_some bigint[];
+    v_ids bigint[] := '{}';
+    v_seen bigint[] := '{}';
+BEGIN
+    -- Rounds with twice the share each time: what some webhooks leave others take.
+    WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
+        v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen);
+        EXIT WHEN v_some = '{}';
+        v_seen := v_seen || v_some;
+        v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
+        v_round := v_round + 1;
+    END LOOP;
+    RETURN v_ids;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer) IS
+    'Internal: leases due rows for the endpoints.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[])
+RETURNS bigint[] LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE pending AS (
+        -- Steps from webhook to webhook through the index: a backlog of one costs the others nothing.
+        (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
+         WHERE q.status = 'pending' ORDER BY q.webhook_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
+                WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
+        FROM pending p WHERE p.webhook_id IS NOT NULL),
+    due AS MATERIALIZED (
+        SELECT w.webhook_id,
+               CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
+                         OR NOT c.jetstream_enabled THEN 'infinity'
+                    -- A worker that reaches NATS publishes them, in order.
+                    WHEN c.enabled AND EXISTS (
+                        SELECT FROM @extschema@.rule_nats_consumer_stats s
+                        WHERE s.stream_name = c.stream_name AND s.reached_at > p_now - interval '60 seconds') THEN '-infinity'
+                    ELSE p_now - interval '60 seconds' END AS accepted_until
+        FROM pending p
+        JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
+        LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
+        WHERE w.enabled AND EXISTS (
+            SELECT FROM @extschema@.rule_webhook_queue q
+            WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
+        ORDER BY random())
+    SELECT coalesce(array_agg(t.queue_id), '{}')
+    FROM (SELECT picked.queue_id
+          FROM due CROSS JOIN LATERAL (
+              SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+              WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
+                AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
+                AND q.queue_id <> ALL (p_seen)
+              ORDER BY q.next_retry_at, q.queue_id
+              LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
+              FOR UPDATE OF q SKIP LOCKED) picked
+          LIMIT p_limit) t
+$$;
+COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[]) IS
+    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
+RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ids bigint[];
+BEGIN
+    SELECT array_agg(q.queue_id ORDER BY q.webhook_id, q.message_id, q.redelivery) INTO v_ids
+    FROM @extschema@.rule_webhook_queue q
+    WHERE q.queue_id = ANY (p_rows) AND @extschema@._rule_event_lock(q.webhook_id, q.message_id, q.redelivery);
+
+    -- A copy of the event in the stream can have been taken before this row was there.
+    UPDATE @extschema@.rule_webhook_queue q
+    SET status = CASE r.state WHEN 'done' THEN 'success' ELSE q.status END,
+        completed_at = CASE r.state WHEN 'done' THEN r.done_at END,
+        next_retry_at = CASE r.state WHEN 'done' THEN q.next_retry_at ELSE r.lease_until END
+    FROM @extschema@.rule_webhook_receipts r
+    WHERE q.queue_id = ANY (v_ids)
+      AND r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery
+      AND (r.state = 'done' OR r.lease_until > p_now);
+    WITH before AS (
+        DELETE FROM @extschema@.rule_webhook_receipts r USING @extschema@.rule_webhook_queue q
+        WHERE q.queue_id = ANY (v_ids)
+          AND r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery
+          AND (r.state = 'waiting' OR (r.state = 'leased' AND r.lease_until <= p_now))
+        RETURNING q.queue_id, r.retry_count)
+    UPDATE @extschema@.rule_webhook_queue q SET retry_count = greatest(q.retry_count, before.retry_count)
+    FROM before WHERE q.queue_id = before.queue_id;
+
+    WITH taken AS (
+        UPDATE @extschema@.rule_webhook_queue q
+        SET status = 'processing', leased_by = p_consumer, lease_until = p_now + @extschema@._rule_lease(w.timeout_ms),
+            started_at = p_now, route = 'post'
+        FROM @extschema@.rule_webhooks w
+        WHERE q.queue_id = ANY (v_ids) AND q.status = 'pending' AND q.next_retry_at <= p_now AND w.webhook_id = q.webhook_id
+        RETURNING q.queue_id)
+    SELECT coalesce(array_agg(t.queue_id), '{}') INTO v_ids FROM taken t;
+    RETURN v_ids;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_due_rows_take(text, bigint[], timestamptz) IS
+    'Internal: leases locked rows whose event nobody else has.';

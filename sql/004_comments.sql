@@ -1,0 +1,44 @@
+COMMENT ON TABLE @extschema@.rule_webhook_secrets IS 'Signing secrets of webhooks. Each request carries a signature per secret that has not expired.';
+COMMENT ON COLUMN @extschema@.rule_webhook_secrets.webhook_id IS 'Whose secret it is';
+COMMENT ON COLUMN @extschema@.rule_webhook_secrets.secret_name IS 'What people call it';
+COMMENT ON COLUMN @extschema@.rule_webhook_secrets.secret IS 'whsec_ and base64; shown once, by rule_webhook_secret_set()';
+COMMENT ON COLUMN @extschema@.rule_webhook_secrets.created_at IS 'When it was set';
+COMMENT ON COLUMN @extschema@.rule_webhook_secrets.expires_at IS 'When it stops signing and is deleted; NULL is never';
+
+COMMENT ON TABLE @extschema@.rule_webhook_receipts IS 'Who delivers, or delivered, an event of the stream that has no queue row.';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.webhook_id IS 'Where it goes';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.message_id IS 'The event''s id';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.redelivery IS 'As in the queue';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.state IS 'leased: a worker has it. waiting: between two tries. done: delivered.';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.leased_by IS 'The worker that has it';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.lease_until IS 'When that worker counts as dead';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.retry_count IS 'How many tries failed';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.stream IS 'The stream it came from';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.sequence IS 'Its number there';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.taken_at IS 'When a worker last took it';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.done_at IS 'When it was delivered';
+
+COMMENT ON TABLE @extschema@.rule_webhook_attempts IS 'One row per request that was sent, kept in a ring of ten days.';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.attempt_id IS 'Number of the row';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.slot IS 'The day''s place in the ring';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.webhook_id IS 'Where it was sent';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.message_id IS 'The event''s id';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.redelivery IS 'As in the queue';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.try IS 'Number of the try, from 1';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.path IS 'How the worker got it: stream or queue';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.worker IS 'The consumer name of the worker';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.started_at IS 'When the request was begun';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.duration_ms IS 'How long it took';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.status IS 'HTTP status; NULL when there was no answer';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.outcome IS 'delivered, again (another try follows) or dead';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.error_message IS 'Why it failed';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.answer IS 'The first bytes of a refusal, at most 1 kB';
+
+COMMENT ON TABLE @extschema@.rule_webhook_drops IS 'Messages in the stream that workers left out, and why: what rolled back, and second copies.';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.drop_id IS 'Number of the row';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.webhook_id IS 'The webhook in the message';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.message_id IS 'The event''s id';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.transaction IS 'The (sub)transaction that published it';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.reason IS 'rolled back, delivered already, dead letter already, moved to the queue, or dead letter and why';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.worker IS 'The consumer name of the worker';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.dropped_at IS 'When it was left out';

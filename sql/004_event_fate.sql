@@ -1,0 +1,89 @@
+-- A message can reach the stream before its transaction ends. The history row of that very (sub)transaction decides;
+-- a transaction's id alone proves nothing, since a crash can give it to another one.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_transaction_status(p_transaction xid8)
+RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Not compared with a snapshot's xmax: the newest running transactions lie beyond it.
+    RETURN pg_xact_status(p_transaction);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN 'in the future';
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_transaction_status(xid8) IS
+    'Internal: pg_xact_status() that answers for an id of the future, too.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_recorded(p_webhook_id integer, p_message_id text, p_transaction xid8)
+RETURNS boolean LANGUAGE sql VOLATILE
+AS $$
+    SELECT EXISTS (SELECT FROM @extschema@.rule_nats_publish_history h
+                   WHERE h.webhook_id = p_webhook_id AND h.message_id = p_message_id AND h.transaction = p_transaction)
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_recorded(integer, text, xid8) IS
+    'Internal: whether a committed (sub)transaction published this event, also one that saw its publish fail.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_fates(
+    p_webhook_ids integer[], p_message_ids text[], p_transactions xid8[], p_ages_ms bigint[])
+RETURNS text[] LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fates text[];
+    v_kept_since timestamptz;
+    v_status text;
+BEGIN
+    SELECT array_agg(CASE WHEN e.transaction IS NULL OR EXISTS (
+                              SELECT FROM @extschema@.rule_nats_publish_history h
+                              WHERE h.webhook_id = e.webhook_id AND h.message_id = e.message_id
+                                AND h.transaction = e.transaction)
+                          THEN 'committed' END ORDER BY e.n)
+    INTO v_fates
+    FROM unnest(p_webhook_ids, p_message_ids, p_transactions) WITH ORDINALITY AS e (webhook_id, message_id, transaction, n);
+    SELECT s.history_kept_since INTO v_kept_since FROM @extschema@.rule_engine_source s;
+    FOR i IN 1 .. coalesce(cardinality(v_fates), 0) LOOP
+        CONTINUE WHEN v_fates[i] IS NOT NULL OR p_webhook_ids[i] IS NULL;
+        IF clock_timestamp() - make_interval(secs => coalesce(p_ages_ms[i], 0) / 1000.0) < v_kept_since THEN
+            v_fates[i] := 'committed';
+            CONTINUE;
+        END IF;
+        v_status := @extschema@._rule_transaction_status(p_transactions[i]);
+        v_fates[i] := CASE
+            WHEN v_status = 'in progress' THEN 'in progress'
+            -- It may have committed since the first look.
+            WHEN v_status = 'committed'
+                 AND @extschema@._rule_event_recorded(p_webhook_ids[i], p_message_ids[i], p_transactions[i]) THEN 'committed'
+            ELSE 'rolled back' END;
+    END LOOP;
+    RETURN v_fates;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_fates(integer[], text[], xid8[], bigint[]) IS
+    'Internal: ''committed'', ''in progress'' or ''rolled back'' for each stream message. Needs READ COMMITTED.';
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_nats_event_status(p_webhook_id integer, p_message_id text, p_transaction xid8)
+RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_status text;
+BEGIN
+    IF p_webhook_id IS NULL OR p_message_id IS NULL OR p_transaction IS NULL THEN
+        RETURN 'unknown';
+    ELSIF @extschema@._rule_event_recorded(p_webhook_id, p_message_id, p_transaction) THEN
+        RETURN 'committed';
+    END IF;
+    v_status := @extschema@._rule_transaction_status(p_transaction);
+    IF v_status = 'in progress' THEN
+        RETURN 'in progress';
+    ELSIF v_status = 'committed'
+          AND @extschema@._rule_event_recorded(p_webhook_id, p_message_id, p_transaction) THEN
+        RETURN 'committed';
+    ELSIF v_status IN ('aborted', 'in the future')
+          OR (SELECT s.history_kept_since = '-infinity' FROM @extschema@.rule_engine_source s) THEN
+        RETURN 'rolled back';
+    END IF;
+    -- Its history may have been cleaned.
+    RETURN 'unknown';
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_nats_event_status(integer, text, xid8) IS
+    'For consumers of a stream that are not our workers: whether the transaction in a message''s header committed. Call it in READ COMMITTED.';

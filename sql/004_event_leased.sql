@@ -1,0 +1,64 @@
+-- Which of the reported events are still the reporter's, and where their lease stands.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_leased_lock(p_consumer text, p_attempts jsonb)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- All queue rows, then all receipts, each in the order that everybody locks them in.
+    PERFORM FROM @extschema@.rule_webhook_queue q
+    WHERE q.leased_by = p_consumer
+      AND q.queue_id IN (SELECT coalesce(a.queue_id, k.queue_id)
+                         FROM @extschema@._rule_worker_attempts(p_attempts) a
+                         LEFT JOIN @extschema@.rule_webhook_queue k
+                             ON a.path = 'stream' AND k.webhook_id = a.webhook_id AND k.message_id = a.message_id
+                                AND k.redelivery = a.redelivery
+                         WHERE a.problem IS NULL)
+    ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE;
+    PERFORM FROM @extschema@.rule_webhook_receipts r
+    WHERE r.leased_by = p_consumer
+      AND (r.webhook_id, r.message_id, r.redelivery) IN (
+          SELECT a.webhook_id, a.message_id, a.redelivery FROM @extschema@._rule_worker_attempts(p_attempts) a
+          WHERE a.problem IS NULL AND a.path = 'stream')
+    ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_leased_lock(text, jsonb) IS
+    'Internal: locks the receipts of reported events.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_leased(p_consumer text, p_attempts jsonb)
+RETURNS TABLE (n integer, path text, webhook_id integer, message_id text, redelivery integer, result text, status integer,
+               started_ms_ago double precision, duration_ms double precision, error text, answer text, payload text,
+               problem text, held_in text, held_queue_id bigint, retry_count integer,
+               retry_enabled boolean, max_retries integer, retry_delay_ms integer, retry_backoff_multiplier numeric)
+LANGUAGE sql VOLATILE ROWS 64 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.n, h.path, h.webhook_id, h.message_id, h.redelivery, h.result, h.status, h.started_ms_ago, h.duration_ms,
+           h.error, h.answer, h.payload, h.problem,
+           CASE WHEN w.webhook_id IS NULL OR h.try <> h.retry_count + 1
+                     -- An event has one lease, so a batch has one report of it.
+                     OR row_number() OVER (PARTITION BY h.webhook_id, h.message_id, h.redelivery ORDER BY h.n) > 1
+                     OR (h.result = 'published' AND h.route <> 'publish') THEN NULL
+                ELSE h.held_in END,
+           h.queue_id, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier
+    FROM (
+        SELECT a.n, a.path, coalesce(i.webhook_id, a.webhook_id) AS webhook_id, coalesce(i.message_id, a.message_id) AS message_id,
+               coalesce(i.redelivery, a.redelivery) AS redelivery, a.try, a.result, a.status, a.started_ms_ago, a.duration_ms,
+               a.error, a.answer, a.payload, a.problem, coalesce(i.queue_id, k.queue_id) AS queue_id,
+               coalesce(i.route, k.route) AS route, coalesce(i.retry_count, k.retry_count, r.retry_count) AS retry_count,
+               CASE WHEN i.queue_id IS NOT NULL OR k.queue_id IS NOT NULL THEN 'queue row'
+                    WHEN r.webhook_id IS NOT NULL THEN 'receipt' END AS held_in
+        FROM @extschema@._rule_worker_attempts(p_attempts) a
+        LEFT JOIN @extschema@.rule_webhook_queue i
+            ON a.path = 'queue' AND i.queue_id = a.queue_id AND i.status = 'processing' AND i.leased_by = p_consumer
+        LEFT JOIN @extschema@.rule_webhook_queue k
+            ON a.path = 'stream' AND k.webhook_id = a.webhook_id AND k.message_id = a.message_id
+               AND k.redelivery = a.redelivery AND k.status = 'processing' AND k.leased_by = p_consumer
+        LEFT JOIN @extschema@.rule_webhook_receipts r
+            ON a.path = 'stream' AND r.webhook_id = a.webhook_id AND r.message_id = a.message_id
+               AND r.redelivery = a.redelivery AND r.state = 'leased' AND r.leased_by = p_consumer
+    ) h
+    LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = h.webhook_id
+    ORDER BY h.n
+$$;
+COMMENT ON FUNCTION @extschema@._rule_leased(text, jsonb) IS
+    'Internal: reported events with their lease, where it is still the reporter''s, and their webhook''s retry policy.';

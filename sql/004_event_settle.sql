@@ -1,0 +1,82 @@
+-- The ways out of a lease.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_settle(
+    p_queue_id bigint, p_path text, p_webhook_id integer, p_message_id text, p_redelivery integer,
+    p_tries integer, p_verdict text, p_delay_ms integer, p_status integer, p_error text, p_answer text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_delay interval := make_interval(secs => p_delay_ms / 1000.0);
+BEGIN
+    IF p_queue_id IS NULL THEN
+        UPDATE @extschema@.rule_webhook_receipts r
+        SET state = CASE p_verdict WHEN 'done' THEN 'done' ELSE 'waiting' END,
+            leased_by = NULL, lease_until = NULL,
+            retry_count = CASE p_verdict WHEN 'done' THEN r.retry_count ELSE p_tries END,
+            done_at = CASE p_verdict WHEN 'done' THEN v_now END
+        WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery;
+    ELSE
+        UPDATE @extschema@.rule_webhook_queue q
+        SET status = CASE p_verdict WHEN 'done' THEN 'success' WHEN 'dead' THEN 'failed' ELSE 'pending' END,
+            leased_by = NULL, lease_until = NULL,
+            retry_count = CASE p_verdict WHEN 'done' THEN q.retry_count ELSE p_tries END,
+            response_status = p_status,
+            error_message = CASE WHEN p_verdict <> 'done' THEN p_error END,
+            last_answer = CASE WHEN p_verdict <> 'done' THEN p_answer END,
+            completed_at = CASE WHEN p_verdict IN ('done', 'dead') THEN v_now END,
+            -- On the stream's way the stream tries again, and the queue only when nothing came of that.
+            route = CASE WHEN p_verdict = 'queued' THEN 'post' ELSE q.route END,
+            next_retry_at = CASE WHEN p_verdict = 'queued' THEN v_now + v_delay
+                                 WHEN p_verdict <> 'again' THEN q.next_retry_at
+                                 WHEN p_path = 'stream' AND q.route = 'stream' THEN v_now + v_delay + interval '30 seconds'
+                                 ELSE v_now + v_delay END
+        WHERE q.queue_id = p_queue_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_settle(bigint, text, integer, text, integer, integer, text, integer, integer, text, text) IS
+    'Internal: ends a lease with a try that was made.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_release(
+    p_queue_id bigint, p_path text, p_webhook_id integer, p_message_id text, p_redelivery integer, p_error text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+BEGIN
+    IF p_queue_id IS NULL THEN
+        UPDATE @extschema@.rule_webhook_receipts r SET state = 'waiting', leased_by = NULL, lease_until = NULL
+        WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery;
+    ELSE
+        UPDATE @extschema@.rule_webhook_queue q
+        SET status = 'pending', leased_by = NULL, lease_until = NULL,
+            -- NATS answers and refuses this one, so it would hold up those behind it for ever.
+            route = CASE WHEN q.route = 'publish' AND p_error IS NOT NULL AND q.created_at <= v_now - interval '60 seconds'
+                         THEN 'post' ELSE q.route END,
+            error_message = coalesce(p_error, q.error_message),
+            next_retry_at = CASE WHEN p_path = 'stream' AND q.route = 'stream' THEN v_now + interval '30 seconds'
+                                 WHEN q.route = 'publish' AND p_error IS NOT NULL AND q.created_at > v_now - interval '60 seconds'
+                                 THEN v_now + interval '1 second'
+                                 ELSE q.next_retry_at END
+        WHERE q.queue_id = p_queue_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_release(bigint, text, integer, text, integer, text) IS
+    'Internal: gives back an event that was not tried.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_queue_row_published(p_queue_id bigint)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The row stays as the receipt. The stream may have taken it for a double of a publish that rolled back: then the
+    -- queue steps in.
+    UPDATE @extschema@.rule_webhook_queue q
+    SET status = 'pending', route = 'stream', leased_by = NULL, lease_until = NULL, error_message = NULL,
+        next_retry_at = clock_timestamp() + interval '30 seconds'
+    WHERE q.queue_id = p_queue_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_queue_row_published(bigint) IS
+    'Internal: leaves an event to the stream, which has it now.';

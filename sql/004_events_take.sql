@@ -1,0 +1,147 @@
+-- The receipt of an event is its queue row where there is one, else a row of receipts. Whoever takes it sends.
+-- claim and admit both hold the event's lock until they commit, so neither acts on what the other is about to change.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_events_take(
+    p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_streams text[], p_sequences bigint[])
+RETURNS TABLE (n integer, verdict text, reason text, wait_ms integer, try integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_locked boolean[];
+    v_event record;
+    v_now timestamptz;
+    v_verdicts text[] := array_fill(NULL::text, ARRAY[cardinality(p_webhook_ids)]);
+    v_reasons text[] := v_verdicts;
+    v_waits integer[] := array_fill(NULL::integer, ARRAY[cardinality(p_webhook_ids)]);
+    v_tries integer[] := v_waits;
+    v_queue_rows integer[] := '{}';
+    v_receipts integer[] := '{}';
+    v_new integer[] := '{}';
+BEGIN
+    -- The second of two copies in one batch waits for what becomes of the first.
+    SELECT array_agg(e.first = e.n AND @extschema@._rule_event_lock(e.webhook_id, e.message_id, 0) ORDER BY e.n)
+    INTO v_locked
+    FROM (SELECT u.*, min(u.n) OVER (PARTITION BY u.webhook_id, u.message_id) AS first
+          FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
+
+    v_now := clock_timestamp();
+    -- One statement, so that an event on its way from the receipts into the queue is seen in one of them.
+    FOR v_event IN
+        SELECT u.n::integer AS n, w.enabled,
+               q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at,
+               r.state, r.lease_until AS r_lease_until
+        FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
+        LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = u.webhook_id
+        LEFT JOIN @extschema@.rule_webhook_queue q
+            ON q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0
+        LEFT JOIN @extschema@.rule_webhook_receipts r
+            ON r.webhook_id = u.webhook_id AND r.message_id = u.message_id AND r.redelivery = 0
+    LOOP
+        IF v_event.status = 'success' OR v_event.state = 'done' THEN
+            v_verdicts[v_event.n] := 'drop';
+            v_reasons[v_event.n] := 'delivered already';
+        ELSIF v_event.status = 'failed' THEN
+            v_verdicts[v_event.n] := 'drop';
+            v_reasons[v_event.n] := 'dead letter already';
+        ELSIF NOT v_locked[v_event.n] THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'another worker is taking it';
+            v_waits[v_event.n] := 50;
+        ELSIF greatest(v_event.q_lease_until, v_event.r_lease_until) > v_now THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'a worker is delivering it';
+            v_waits[v_event.n] := @extschema@._rule_wait_ms(greatest(v_event.q_lease_until, v_event.r_lease_until));
+        ELSIF v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now THEN
+            v_verdicts[v_event.n] := 'drop';
+            v_reasons[v_event.n] := 'moved to the queue';
+        ELSIF v_event.enabled IS NOT TRUE THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'the webhook is disabled';
+            v_waits[v_event.n] := 5000;
+        ELSE
+            -- What is not taken below changed hands in this moment.
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'another worker is taking it';
+            v_waits[v_event.n] := 50;
+            IF v_event.queue_id IS NOT NULL THEN
+                v_queue_rows := v_queue_rows || v_event.n;
+            ELSIF v_event.state IS NOT NULL THEN
+                v_receipts := v_receipts || v_event.n;
+            ELSE
+                v_new := v_new || v_event.n;
+            END IF;
+        END IF;
+    END LOOP;
+
+    FOR v_event IN
+        WITH mine AS (
+            SELECT i AS n, q.queue_id, @extschema@._rule_lease(w.timeout_ms) AS lease
+            FROM unnest(v_queue_rows) i
+            JOIN @extschema@.rule_webhooks w ON w.webhook_id = p_webhook_ids[i]
+            JOIN @extschema@.rule_webhook_queue q
+                ON q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
+            WHERE q.status = 'pending' OR (q.status = 'processing' AND q.lease_until <= v_now)
+            ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE OF q SKIP LOCKED),
+        before AS (
+            DELETE FROM @extschema@.rule_webhook_receipts r USING mine
+            WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
+            RETURNING mine.n, r.retry_count)
+        UPDATE @extschema@.rule_webhook_queue q
+        SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
+            retry_count = greatest(q.retry_count, before.retry_count),
+            -- The stream has a copy, so it need not be published again.
+            route = CASE q.route WHEN 'publish' THEN 'stream' ELSE q.route END
+        FROM mine LEFT JOIN before ON before.n = mine.n
+        WHERE q.queue_id = mine.queue_id
+        RETURNING mine.n, q.retry_count
+    LOOP
+        v_verdicts[v_event.n] := 'deliver';
+        v_tries[v_event.n] := v_event.retry_count + 1;
+    END LOOP;
+
+    FOR v_event IN
+        WITH mine AS (
+            SELECT i AS n, @extschema@._rule_lease(w.timeout_ms) AS lease
+            FROM unnest(v_receipts) i
+            JOIN @extschema@.rule_webhooks w ON w.webhook_id = p_webhook_ids[i]
+            JOIN @extschema@.rule_webhook_receipts r
+                ON r.webhook_id = p_webhook_ids[i] AND r.message_id = p_message_ids[i] AND r.redelivery = 0
+            WHERE r.state = 'waiting' OR (r.state = 'leased' AND r.lease_until <= v_now)
+            ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE OF r SKIP LOCKED)
+        UPDATE @extschema@.rule_webhook_receipts r
+        SET state = 'leased', leased_by = p_consumer, lease_until = v_now + mine.lease,
+            stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now
+        FROM mine
+        WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
+        RETURNING mine.n, r.retry_count
+    LOOP
+        v_verdicts[v_event.n] := 'deliver';
+        v_tries[v_event.n] := v_event.retry_count + 1;
+    END LOOP;
+
+    FOR v_event IN
+        WITH made AS (
+            INSERT INTO @extschema@.rule_webhook_receipts
+                (webhook_id, message_id, state, leased_by, lease_until, stream, sequence, taken_at)
+            SELECT w.webhook_id, p_message_ids[i], 'leased', p_consumer, v_now + @extschema@._rule_lease(w.timeout_ms),
+                   p_streams[i], p_sequences[i], v_now
+            FROM unnest(v_new) i JOIN @extschema@.rule_webhooks w ON w.webhook_id = p_webhook_ids[i]
+            ORDER BY w.webhook_id, p_message_ids[i]
+            ON CONFLICT DO NOTHING
+            RETURNING webhook_id, message_id)
+        SELECT i AS n FROM made, unnest(v_new) i
+        WHERE made.webhook_id = p_webhook_ids[i] AND made.message_id = p_message_ids[i]
+    LOOP
+        v_verdicts[v_event.n] := 'deliver';
+        v_tries[v_event.n] := 1;
+    END LOOP;
+
+    RETURN QUERY
+    SELECT k.n, v_verdicts[k.n], CASE WHEN v_verdicts[k.n] <> 'deliver' THEN v_reasons[k.n] END,
+           CASE WHEN v_verdicts[k.n] = 'wait' THEN v_waits[k.n] END, v_tries[k.n]
+    FROM generate_subscripts(v_verdicts, 1) AS k (n);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[]) IS
+    'Internal: takes the receipts of stream messages whose transaction committed.';

@@ -1,0 +1,102 @@
+-- Stream messages: whose each is, what became of its transaction, and who may send it.
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_worker_admit(p_consumer text, p_messages jsonb)
+RETURNS TABLE (ordinal integer, verdict text, reason text, wait_ms integer, try integer)
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_source_id text;
+    v_fates text[];
+    -- Parallel arrays, one member per message.
+    v_webhook_ids integer[]; v_message_ids text[]; v_sources text[]; v_transactions xid8[]; v_streams text[];
+    v_sequences bigint[]; v_ages bigint[]; v_payloads text[]; v_problems text[];
+    v_verdicts text[]; v_reasons text[]; v_waits integer[]; v_tries integer[];
+    v_candidates integer[] := '{}';
+    v_known boolean[];
+    v_taken record;
+BEGIN
+    PERFORM @extschema@._rule_worker_begin(p_consumer, true);
+    IF jsonb_typeof(p_messages) IS DISTINCT FROM 'array' THEN
+        PERFORM @extschema@._rule_refuse('the messages must be a JSON array', 'Give one object per stream message.');
+    END IF;
+    SELECT array_agg(m.webhook_id ORDER BY m.n), array_agg(m.message_id ORDER BY m.n), array_agg(m.source_id ORDER BY m.n),
+           array_agg(m.transaction ORDER BY m.n), array_agg(m.stream ORDER BY m.n), array_agg(m.sequence ORDER BY m.n),
+           array_agg(m.age_ms ORDER BY m.n), array_agg(m.payload ORDER BY m.n), array_agg(m.problem ORDER BY m.n)
+    INTO v_webhook_ids, v_message_ids, v_sources, v_transactions, v_streams, v_sequences, v_ages, v_payloads, v_problems
+    FROM @extschema@._rule_worker_messages(p_messages) m;
+    IF v_problems IS NULL THEN
+        RETURN;
+    END IF;
+    v_verdicts := array_fill(NULL::text, ARRAY[cardinality(v_problems)]);
+    v_reasons := v_verdicts;
+    v_waits := array_fill(NULL::integer, ARRAY[cardinality(v_problems)]);
+    v_tries := v_waits;
+    v_source_id := (@extschema@._rule_source()).source_id::text;
+
+    -- Another database's event is none of our business, whatever else is wrong with it.
+    FOR i IN 1 .. cardinality(v_problems) LOOP
+        IF v_sources[i] ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND v_sources[i] <> v_source_id THEN
+            v_verdicts[i] := 'not ours';
+            v_reasons[i] := format('the message is from source %s, this database is %s', v_sources[i], v_source_id);
+            v_waits[i] := 60000;
+        END IF;
+    END LOOP;
+
+    -- The transaction comes before the webhook: it may be the one that registers it.
+    SELECT @extschema@._rule_event_fates(
+        array_agg(CASE WHEN v_verdicts[i] IS NULL AND v_problems[i] IS NULL THEN v_webhook_ids[i] END ORDER BY i),
+        v_message_ids, v_transactions, v_ages)
+    INTO v_fates FROM generate_subscripts(v_problems, 1) i;
+    SELECT array_agg(EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = e.webhook_id) ORDER BY e.n)
+    INTO v_known FROM unnest(v_webhook_ids) WITH ORDINALITY AS e (webhook_id, n);
+
+    FOR i IN 1 .. cardinality(v_problems) LOOP
+        CONTINUE WHEN v_verdicts[i] IS NOT NULL;
+        IF v_problems[i] IS NULL AND v_fates[i] = 'rolled back' THEN
+            v_verdicts[i] := 'drop';
+            v_reasons[i] := 'rolled back';
+        ELSIF v_problems[i] IS NULL AND v_fates[i] = 'in progress' THEN
+            v_verdicts[i] := 'wait';
+            v_reasons[i] := 'its transaction is in progress';
+            v_waits[i] := least(5000, greatest(50, v_ages[i] / 4));
+        ELSIF v_problems[i] IS NOT NULL OR NOT v_known[i] THEN
+            v_problems[i] := coalesce(v_problems[i], 'no such webhook');
+            IF v_payloads[i] IS NULL THEN
+                v_verdicts[i] := 'payload';
+                v_reasons[i] := v_problems[i];
+            ELSE
+                PERFORM @extschema@._rule_stranger_keep(v_message_ids[i], v_streams[i], v_sequences[i],
+                                                        v_payloads[i], v_problems[i]);
+                v_verdicts[i] := 'drop';
+                v_reasons[i] := 'dead letter: ' || v_problems[i];
+            END IF;
+        ELSE
+            v_candidates := v_candidates || i;
+        END IF;
+    END LOOP;
+
+    IF v_candidates <> '{}' THEN
+        FOR v_taken IN
+            SELECT * FROM @extschema@._rule_events_take(p_consumer,
+                (SELECT array_agg(v_webhook_ids[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
+                (SELECT array_agg(v_message_ids[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
+                (SELECT array_agg(v_streams[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
+                (SELECT array_agg(v_sequences[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)))
+        LOOP
+            v_verdicts[v_candidates[v_taken.n]] := v_taken.verdict;
+            v_reasons[v_candidates[v_taken.n]] := v_taken.reason;
+            v_waits[v_candidates[v_taken.n]] := v_taken.wait_ms;
+            v_tries[v_candidates[v_taken.n]] := v_taken.try;
+        END LOOP;
+    END IF;
+
+    INSERT INTO @extschema@.rule_webhook_drops (webhook_id, message_id, transaction, reason, worker)
+    SELECT v_webhook_ids[i], v_message_ids[i], v_transactions[i], v_reasons[i], p_consumer
+    FROM generate_subscripts(v_verdicts, 1) i WHERE v_verdicts[i] = 'drop' ORDER BY i;
+
+    RETURN QUERY SELECT * FROM unnest(array(SELECT generate_subscripts(v_verdicts, 1)), v_verdicts, v_reasons, v_waits, v_tries);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_worker_admit(text, jsonb) IS
+    'For workers: one verdict per stream message, and the lease of those to deliver. Verdicts: deliver, wait, drop, payload, not ours.';

@@ -1,0 +1,48 @@
+-- What the functions of workers share. Those that touch events run without sequential scans: a plan made while the
+-- queue was empty must not be kept when it is long.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_worker_begin(p_consumer text, p_durable boolean)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._rule_check_name(p_consumer, 'consumer name');
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM @extschema@._rule_refuse(
+            format('workers cannot be served in a %s transaction', upper(current_setting('transaction_isolation'))),
+            'Call it in READ COMMITTED: each look at the database must see what has committed until then.', '25001');
+    END IF;
+    -- What was seen as committed must be on disk before anything is sent, also where applications commit asynchronously.
+    IF p_durable AND current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_worker_begin(text, boolean) IS
+    'Internal: refuses what no worker may do and makes the transaction durable.';
+
+-- A longer HTTP time-out needs a longer lease, or a slow endpoint would be called twice.
+CREATE OR REPLACE FUNCTION @extschema@._rule_lease(p_timeout_ms integer)
+RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT pg_catalog.make_interval(secs => 60 + greatest(0, p_timeout_ms - 30000) / 1000.0) $$;
+COMMENT ON FUNCTION @extschema@._rule_lease(integer) IS
+    'Internal: how long an event is leased, by its webhook''s time-out.';
+
+-- One taker of an event at a time, over the queue and the receipts. Never waited for: whoever fails comes again.
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_lock(p_webhook_id integer, p_message_id text, p_redelivery integer)
+RETURNS boolean LANGUAGE sql VOLATILE
+AS $$ SELECT pg_catalog.pg_try_advisory_xact_lock(1919247717,
+          pg_catalog.hashtext(pg_catalog.concat_ws(':', p_webhook_id, p_redelivery, p_message_id))) $$;
+COMMENT ON FUNCTION @extschema@._rule_event_lock(integer, text, integer) IS
+    'Internal: makes the transaction the only one that takes this event, or says that another is.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_wait_ms(p_until timestamptz)
+RETURNS integer LANGUAGE sql VOLATILE
+AS $$ SELECT least(5000, greatest(50, pg_catalog.ceil(1000 * extract(epoch FROM p_until - pg_catalog.clock_timestamp()))))::integer $$;
+COMMENT ON FUNCTION @extschema@._rule_wait_ms(timestamptz) IS
+    'Internal: when to look again, by when a lease ends.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_json_count(p_value jsonb)
+RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT CASE WHEN p_value #>> '{}' ~ '^[0-9]{1,15}(\.[0-9]{1,9})?$' THEN (p_value #>> '{}')::numeric::bigint END $$;
+COMMENT ON FUNCTION @extschema@._rule_json_count(jsonb) IS
+    'Internal: a number from zero up, or NULL for whatever else a worker sent.';

@@ -1,0 +1,88 @@
+-- Queue rows: to NATS again where it can take them, else to the endpoint, round over the webhooks.
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(p_consumer text, p_limit integer, p_streams text[])
+RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,
+               payload text, stream text, subject text, headers jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_left integer := least(p_limit, 500);
+    v_publish bigint[];
+    v_post bigint[];
+    v_source_id uuid;
+BEGIN
+    PERFORM @extschema@._rule_worker_begin(p_consumer, true);
+    PERFORM @extschema@._rule_check_range(p_limit, 1, 1000000, 'the number of rows to claim');
+    v_source_id := (@extschema@._rule_source()).source_id;
+    PERFORM @extschema@._rule_streams_reached(p_consumer, p_streams);
+    PERFORM @extschema@._rule_leases_end();
+    -- Half is left for the endpoints: a backlog for NATS must not hold them up.
+    v_publish := @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams);
+    v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish));
+    RETURN QUERY
+    SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
+           q.retry_count + 1, q.payload::text,
+           CASE WHEN a.publish THEN c.stream_name END, CASE WHEN a.publish THEN w.nats_subject END,
+           CASE WHEN a.publish THEN jsonb_build_object(
+               'Nats-Msg-Id', format('%s:%s:%s', v_source_id, q.webhook_id, q.message_id),
+               'Rule-Engine-Source', v_source_id,
+               'Rule-Engine-Webhook-Id', q.webhook_id::text,
+               'Rule-Engine-Webhook-Name', w.webhook_name,
+               'Rule-Engine-Message-Id', q.message_id) END
+    FROM (SELECT u.id, true AS publish FROM unnest(v_publish) AS u (id)
+          UNION ALL SELECT u.id, false FROM unnest(v_post) AS u (id)) a
+    JOIN @extschema@.rule_webhook_queue q ON q.queue_id = a.id
+    JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
+    LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
+    ORDER BY a.publish DESC, q.queue_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[]) IS
+    'For workers: leases due queue rows, each with what to do: post to the endpoint, or publish to NATS with the headers given.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_config_of(p_config_id integer)
+RETURNS integer LANGUAGE sql STABLE
+AS $$ SELECT coalesce(p_config_id,
+          (SELECT c.config_id FROM @extschema@.rule_nats_config c WHERE c.config_name = 'default')) $$;
+COMMENT ON FUNCTION @extschema@._rule_config_of(integer) IS
+    'Internal: a webhook''s configuration, where NULL means default.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_streams_reached(p_consumer text, p_streams text[])
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Once in 5 s is enough to tell an outage of 60 s.
+    INSERT INTO @extschema@.rule_nats_consumer_stats AS s (stream_name, consumer_name, last_active_at, reached_at)
+    SELECT t.name, p_consumer, clock_timestamp(), clock_timestamp()
+    FROM (SELECT DISTINCT u.name FROM unnest(p_streams) AS u (name) WHERE u.name <> '') t
+    WHERE NOT EXISTS (
+        SELECT FROM @extschema@.rule_nats_consumer_stats s
+        WHERE s.stream_name = t.name AND s.consumer_name = p_consumer
+          AND s.reached_at > clock_timestamp() - interval '5 seconds')
+    ORDER BY t.name
+    ON CONFLICT (stream_name, consumer_name) DO UPDATE SET reached_at = excluded.reached_at;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_streams_reached(text, text[]) IS
+    'Internal: keeps when a worker last reached a stream.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_leases_end()
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+BEGIN
+    WITH gone AS (
+        SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+        WHERE q.status = 'processing' AND q.lease_until <= v_now
+        ORDER BY q.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    UPDATE @extschema@.rule_webhook_queue q
+    SET status = 'pending', leased_by = NULL, lease_until = NULL,
+        -- The stream still has it and comes first.
+        next_retry_at = CASE q.route WHEN 'stream' THEN v_now + interval '30 seconds' ELSE q.next_retry_at END
+    FROM gone WHERE q.queue_id = gone.queue_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_leases_end() IS
+    'Internal: gives back what a dead worker held.';

@@ -1,0 +1,79 @@
+// runtests runs every test of the repository and ends with one line of its own:
+// N passed, N failed, N skipped. `make test` builds what it needs first.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"rule_engine/test/program"
+	"rule_engine/test/run"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	ok, err := runAll(ctx, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "runtests:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
+	shared, err := run.Begin()
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, shared.End()) }()
+	r := &runner{ctx: ctx, tree: shared.Tree, out: out, results: results{passed: map[string]bool{}}}
+
+	// Two lanes for two cores. What measures time comes after, with the machine to itself.
+	var lanes sync.WaitGroup
+	lanes.Go(func() {
+		r.goTests(".", "-race", "./...")
+		r.goTests("examples/nats-workers/go", "-race", "./...")
+	})
+	lanes.Go(r.sqlTests)
+	lanes.Wait()
+	timed, others, err := testPackages(ctx)
+	if err != nil {
+		r.broken("rule_engine/test", err, "")
+	}
+	if len(others) > 0 {
+		r.goTests("test", append([]string{"-p=2"}, others...)...)
+	}
+	if len(timed) > 0 {
+		r.goTests("test", append([]string{"-p=1"}, timed...)...)
+	}
+	return r.report(ctx), nil
+}
+
+// testPackages lists the packages of the test module: those that measure time, and the others.
+func testPackages(ctx context.Context) (timed, others []string, err error) {
+	list := exec.CommandContext(ctx, filepath.Join(program.Repository(), "scripts", "go"), "list", "./...")
+	list.Dir = filepath.Join(program.Repository(), "test")
+	output, err := list.Output()
+	if err != nil {
+		return nil, nil, fmt.Errorf("go list: %w", err)
+	}
+	for name := range strings.FieldsSeq(string(output)) {
+		if strings.HasPrefix(name, "rule_engine/test/hazards") {
+			timed = append(timed, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return timed, others, nil
+}

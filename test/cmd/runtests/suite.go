@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"rule_engine/test/postgres"
+	"rule_engine/test/process"
+	"rule_engine/test/program"
+)
+
+// A runner runs suites and prints a line for each as it finishes.
+type runner struct {
+	ctx  context.Context
+	tree string
+	out  io.Writer
+
+	mu      sync.Mutex
+	results results
+}
+
+// finished takes the outcomes of a suite, prints its line and the logs of its failures.
+func (r *runner) finished(suite string, took time.Duration, outcomes []outcome, alsoPassed []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results.add(outcomes, alsoPassed)
+	t := count(outcomes)
+	if t == (tally{}) {
+		return
+	}
+	word := "ok    "
+	if t.failed > 0 {
+		word = "FAILED"
+	}
+	fmt.Fprintf(r.out, "%s %-34s %3d passed, %d failed, %d skipped  %5.1f s\n", word, suite, t.passed, t.failed, t.skipped, took.Seconds())
+	for _, o := range outcomes {
+		if o.status == failed {
+			fmt.Fprintf(r.out, "--- %s\n%s\n", o.name(), strings.TrimRight(o.detail, "\n"))
+		}
+	}
+}
+
+// broken is a suite that could not run.
+func (r *runner) broken(suite string, err error, output string) {
+	if r.ctx.Err() != nil {
+		err = r.ctx.Err()
+	}
+	r.finished(suite, 0, []outcome{{suite: suite, test: "(suite)", status: failed, detail: output + err.Error()}}, nil)
+}
+
+// goTests runs `go test` in a module's folder.
+func (r *runner) goTests(folder string, args ...string) {
+	cmd := r.command("scripts/go", append([]string{"test", "-json", "-timeout=20m"}, args...)...)
+	cmd.Dir = filepath.Join(program.Repository(), folder)
+	var other bytes.Buffer
+	events, writer := io.Pipe()
+	cmd.Stdout, cmd.Stderr = writer, writer
+	if err := process.Start(cmd, syscall.SIGTERM); err != nil {
+		r.broken("go test in "+folder, err, "")
+		return
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- cmd.Wait()
+		writer.Close()
+	}()
+	ran := 0
+	err := readGoTest(events, &other, func(p *goPackage, outcomes []outcome) {
+		ran++
+		r.finished(p.name, time.Duration(p.elapsed*float64(time.Second)), outcomes, p.passedTests())
+	})
+	if err == nil && ran == 0 {
+		err = <-ended
+	}
+	if err != nil {
+		r.broken("go test in "+folder, err, other.String())
+	}
+}
+
+// sqlTests runs the regression tests and then the isolation specs on a cluster of their own, each
+// by itself: make would leave out the second where the first fails.
+func (r *runner) sqlTests() {
+	cluster, err := postgres.Start()
+	if err != nil {
+		r.broken("regress", err, "")
+		return
+	}
+	defer cluster.Remove()
+	r.installcheck(cluster, "regress", "ISOLATION=")
+	r.installcheck(cluster, "isolation", "REGRESS=")
+}
+
+func (r *runner) installcheck(cluster *postgres.Cluster, suite, without string) {
+	cmd := r.command("make", "--no-print-directory", "installcheck", "PG_CONFIG="+filepath.Join(r.tree, "bin", "pg_config"), without)
+	cmd.Env = append(os.Environ(), "PGHOST="+cluster.Socket(), "PGPORT="+strconv.Itoa(cluster.Port), "PGUSER=postgres",
+		"MAKEFLAGS=", "MAKELEVEL=")
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	began := time.Now()
+	err := process.Start(cmd, syscall.SIGTERM)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	outcomes := readRegress(suite, output.String())
+	if err != nil && count(outcomes).failed == 0 || len(outcomes) == 0 {
+		r.broken(suite, fmt.Errorf("make installcheck: %w", err), output.String()+"\n"+cluster.LogTail(40)+"\n")
+		return
+	}
+	r.finished(suite, time.Since(began), outcomes, nil)
+}
+
+// command is ended, with all that it has started, when the run is interrupted.
+func (r *runner) command(name string, args ...string) *exec.Cmd {
+	if strings.Contains(name, "/") {
+		name = filepath.Join(program.Repository(), name)
+	}
+	cmd := exec.CommandContext(r.ctx, name, args...)
+	cmd.Dir = program.Repository()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}

@@ -1,0 +1,72 @@
+package endpoint
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The example of the Standard Webhooks specification's reference libraries.
+const (
+	exampleSecret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	exampleID        = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+	exampleTimestamp = 1614265330
+	exampleBody      = `{"test": 2432232314}`
+	exampleSignature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+)
+
+func exampleHeader() http.Header {
+	header := http.Header{}
+	header.Set("webhook-id", exampleID)
+	header.Set("webhook-timestamp", "1614265330")
+	header.Set("webhook-signature", exampleSignature)
+	return header
+}
+
+func TestTheSpecificationsExampleVerifies(t *testing.T) {
+	at := time.Unix(exampleTimestamp, 0)
+	require.NoError(t, Verify(exampleSecret, exampleHeader(), []byte(exampleBody), at))
+
+	require.ErrorIs(t, Verify(exampleSecret, exampleHeader(), []byte(exampleBody+" "), at), errMismatch)
+	require.ErrorIs(t, Verify("whsec_AAAA", exampleHeader(), []byte(exampleBody), at), errMismatch)
+	require.ErrorIs(t, Verify(exampleSecret, exampleHeader(), []byte(exampleBody), at.Add(time.Hour)), errStale)
+	require.ErrorIs(t, Verify(exampleSecret, http.Header{}, []byte(exampleBody), at), errUnsigned)
+
+	several := exampleHeader()
+	several.Set("webhook-signature", "v1,AAAA v2,AAAA "+exampleSignature)
+	require.NoError(t, Verify(exampleSecret, several, []byte(exampleBody), at))
+}
+
+func post(t *testing.T, e *Endpoint, within time.Duration) (int, error) {
+	t.Helper()
+	client := http.Client{Timeout: within}
+	response, err := client.Post(e.URL()+"/hook", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+func TestAnEndpointAnswersByItsScriptAndKeepsWhatArrived(t *testing.T) {
+	e := Run(t)
+	e.Script(Answer{Status: 503}, Answer{Hang: true}, Answer{Status: 204})
+
+	status, err := post(t, e, time.Second)
+	require.NoError(t, err)
+	require.Equal(t, 503, status)
+	_, err = post(t, e, 50*time.Millisecond)
+	require.Error(t, err, "the second request hangs")
+	for range 2 {
+		status, err = post(t, e, time.Second)
+		require.NoError(t, err)
+		require.Equal(t, 204, status, "the last answer stays")
+	}
+
+	requests := e.Wait(t, 4, time.Second)
+	require.Equal(t, "/hook", requests[0].Path)
+	require.Equal(t, []byte("{}"), requests[0].Body)
+	require.ErrorIs(t, requests[0].Signature, errUnsigned)
+}

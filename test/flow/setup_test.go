@@ -1,0 +1,140 @@
+// Package flow follows events the whole way: from a row through NATS or the queue and a worker to
+// an endpoint, and back into SQL.
+package flow
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+	"rule_engine/test/postgres"
+	"rule_engine/test/system"
+	"rule_engine/test/worker"
+)
+
+// patience is far longer than anything takes here, and bounds a test that waits in vain.
+const patience = 20 * time.Second
+
+// A bundle is a system of one test's own, with a connection for each who talks to the database.
+type bundle struct {
+	*system.System
+	admin       *pgx.Conn
+	application *pgx.Conn
+}
+
+func setup(t *testing.T, opts ...postgres.Option) *bundle {
+	t.Helper()
+	t.Parallel()
+	s, err := system.Start(t.Context(), opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of PostgreSQL's log:\n%s", s.Postgres.LogTail(60))
+		}
+		require.NoError(t, s.Close())
+	})
+	return &bundle{
+		System:      s,
+		admin:       s.Postgres.Connect(t, system.Database, system.Administrator),
+		application: s.Postgres.Connect(t, system.Database, system.Application),
+	}
+}
+
+// webhook registers a webhook that retries quickly.
+func (b *bundle) webhook(t *testing.T, name, mode string) int32 {
+	t.Helper()
+	id, err := b.Register(t.Context(), b.admin, name, mode)
+	require.NoError(t, err)
+	b.must(t, "UPDATE rule_webhooks SET retry_delay_ms = 50 WHERE webhook_id = $1", id)
+	return id
+}
+
+func (b *bundle) worker(t *testing.T, env ...string) *worker.Process {
+	t.Helper()
+	return worker.Run(t, b.WorkerEnv(env...)...)
+}
+
+// must runs a statement as the administrator.
+func (b *bundle) must(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	_, err := b.admin.Exec(t.Context(), sql, args...)
+	require.NoError(t, err, sql)
+}
+
+// executor is a connection or a transaction.
+type executor interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// publish calls rule_webhook_call_unified and returns its answer.
+func publish(t *testing.T, by executor, webhook int32, messageID string) map[string]map[string]any {
+	t.Helper()
+	var answer map[string]map[string]any
+	err := by.QueryRow(t.Context(), "SELECT rule_webhook_call_unified($1, jsonb_build_object('id', $2::text), $2)",
+		webhook, messageID).Scan(&answer)
+	require.NoError(t, err)
+	return answer
+}
+
+// published is publish for an event that reached the stream.
+func published(t *testing.T, by executor, webhook int32, messageID string) map[string]any {
+	t.Helper()
+	answer := publish(t, by, webhook, messageID)["nats"]
+	require.Equal(t, true, answer["success"], "%v", answer)
+	return answer
+}
+
+// count waits until a query gives this number.
+func (b *bundle) count(t *testing.T, want int, sql string, args ...any) {
+	t.Helper()
+	var got int
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		require.NoError(t, b.admin.QueryRow(t.Context(), sql, args...).Scan(&got), sql)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			require.Equal(t, want, got, sql)
+		}
+	}
+}
+
+// arrived waits until these events have arrived, in any order, and checks that nothing else has
+// and that each was signed.
+func (b *bundle) arrived(t *testing.T, ids ...string) {
+	t.Helper()
+	requests := b.Endpoint.Await(len(ids), patience)
+	require.ElementsMatch(t, ids, idsOf(requests))
+	for _, r := range requests {
+		require.NoError(t, r.Signature, r.ID())
+	}
+}
+
+func idsOf(requests []endpoint.Request) []string {
+	ids := []string{}
+	for _, r := range requests {
+		ids = append(ids, r.ID())
+	}
+	return ids
+}
+
+// settled waits until nothing is left to deliver: no message in the stream, no row in the queue.
+func (b *bundle) settled(t *testing.T) {
+	t.Helper()
+	b.inStream(t, 0)
+	b.count(t, 0, "SELECT count(*) FROM rule_webhook_queue WHERE status IN ('pending', 'processing')")
+	b.count(t, 0, "SELECT count(*) FROM rule_webhook_receipts WHERE state <> 'done'")
+}
+
+func names(prefix string, n int) []string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("%s-%d", prefix, i+1))
+	}
+	return all
+}

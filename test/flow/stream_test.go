@@ -1,0 +1,83 @@
+package flow
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/natsserver"
+	"rule_engine/test/system"
+)
+
+func (b *bundle) stream(t *testing.T) jetstream.Stream {
+	t.Helper()
+	_, js := natsserver.Connect(t, b.NATS.URL())
+	stream, err := js.Stream(t.Context(), system.Stream)
+	require.NoError(t, err)
+	return stream
+}
+
+// inStream waits until so many messages lie in the stream; where nothing was published there is none.
+func (b *bundle) inStream(t *testing.T, want uint64) {
+	t.Helper()
+	_, js := natsserver.Connect(t, b.NATS.URL())
+	stream, err := js.Stream(t.Context(), system.Stream)
+	if want == 0 && errors.Is(err, jetstream.ErrStreamNotFound) {
+		return
+	}
+	require.NoError(t, err)
+	var got uint64
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		info, err := stream.Info(t.Context())
+		require.NoError(t, err)
+		if got = info.State.Msgs; got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			for consumer := range stream.ListConsumers(t.Context()).Info() {
+				t.Logf("consumer %s: %d pending, %d delivered and not acknowledged", consumer.Name, consumer.NumPending, consumer.NumAckPending)
+			}
+			require.Equal(t, want, got, "messages in the stream")
+		}
+	}
+}
+
+// leasesRunOut makes now the moment at which the leases of a dead worker and the server's wait for
+// its acks are over: more than a minute would pass else. No worker may run.
+func (b *bundle) leasesRunOut(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"rule_webhook_queue", "rule_webhook_receipts"} {
+		b.must(t, "UPDATE "+table+" SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL")
+	}
+	stream := b.stream(t)
+	consumer, err := stream.Consumer(t.Context(), system.Group)
+	require.NoError(t, err)
+	config := consumer.CachedInfo().Config
+	ackWait := config.AckWait
+	all := consumer.CachedInfo().NumAckPending + int(consumer.CachedInfo().NumPending)
+
+	config.AckWait = 100 * time.Millisecond
+	consumer, err = stream.UpdateConsumer(t.Context(), config)
+	require.NoError(t, err)
+	// The last delivery of each message, new or back from the dead worker; only that one counts.
+	held := map[uint64]jetstream.Msg{}
+	for deadline := time.Now().Add(patience); len(held) < all && time.Now().Before(deadline); {
+		batch, err := consumer.Fetch(all, jetstream.FetchMaxWait(300*time.Millisecond))
+		require.NoError(t, err)
+		for msg := range batch.Messages() {
+			metadata, err := msg.Metadata()
+			require.NoError(t, err)
+			held[metadata.Sequence.Stream] = msg
+		}
+	}
+	require.Len(t, held, all, "messages that come back")
+	config.AckWait = ackWait
+	_, err = stream.UpdateConsumer(t.Context(), config)
+	require.NoError(t, err)
+	for _, msg := range held {
+		require.NoError(t, msg.Nak())
+	}
+}

@@ -1,0 +1,130 @@
+package flow
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+)
+
+func TestAKilledWorkerLosesNothing(t *testing.T) {
+	for _, mode := range []string{"nats", "queue"} {
+		t.Run(mode, func(t *testing.T) {
+			b := setup(t)
+			id := b.webhook(t, "orders", mode)
+			if mode == "queue" {
+				// The stream and its consumer are there all the same.
+				published(t, b.application, b.webhook(t, "other", "nats"), "other")
+			}
+			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+				return endpoint.Answer{Hang: r.ID() != "other"}
+			})
+			events := names("event", 12)
+			for _, event := range events {
+				publish(t, b.application, id, event)
+			}
+			first := b.worker(t, "BATCH_SIZE=4", "CONSUMER_NAME=first")
+			b.Endpoint.Wait(t, 4, patience)
+			first.Kill()
+			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{} })
+			b.leasesRunOut(t)
+
+			b.worker(t, "CONSUMER_NAME=second")
+			b.count(t, len(events), `SELECT count(*) FROM rule_webhook_attempts
+				WHERE outcome = 'delivered' AND worker = 'second' AND message_id <> 'other'`)
+			t.Cleanup(func() { dump(t, b) })
+			b.settled(t)
+			got := idsOf(b.Endpoint.Requests())
+			for _, event := range events {
+				require.Contains(t, got, event)
+			}
+		})
+	}
+}
+
+func TestSIGTERMGivesBackWhatIsNotDone(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 300 * time.Millisecond} })
+	events := names("event", 20)
+	for _, event := range events {
+		published(t, b.application, id, event)
+	}
+	first := b.worker(t, "BATCH_SIZE=3", "CONSUMER_NAME=first")
+	b.Endpoint.Wait(t, 4, patience)
+	require.NoError(t, first.Stop())
+	atStop := len(b.Endpoint.Requests())
+	require.Less(t, atStop, len(events), "the first worker must not have been quicker than its end")
+
+	// No lease of the first one is waited for: each would last a minute.
+	b.worker(t, "CONSUMER_NAME=second")
+	b.arrived(t, events...)
+	b.settled(t)
+	b.arrived(t, events...)
+	b.count(t, atStop, "SELECT count(*) FROM rule_webhook_attempts WHERE worker = 'first' AND outcome = 'delivered'")
+}
+
+func TestRetriesFollowThePolicyAndEndInADeadLetter(t *testing.T) {
+	for _, mode := range []string{"nats", "queue"} {
+		t.Run(mode, func(t *testing.T) {
+			b := setup(t)
+			id := b.webhook(t, "orders", mode)
+			b.must(t, "UPDATE rule_webhooks SET max_retries = 2 WHERE webhook_id = $1", id)
+			failures := map[string]int{}
+			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+				failures[r.ID()]++
+				if r.ID() == "mended" && failures[r.ID()] > 2 {
+					return endpoint.Answer{Status: 204}
+				}
+				return endpoint.Answer{Status: 503, Body: "not today"}
+			})
+			b.worker(t)
+			publish(t, b.application, id, "mended")
+			publish(t, b.application, id, "hopeless")
+
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_dead_letters WHERE message_id = 'hopeless'")
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE message_id = 'mended' AND outcome = 'delivered' AND try = 3")
+			b.settled(t)
+			require.ElementsMatch(t, slices.Concat(slices.Repeat([]string{"mended"}, 3), slices.Repeat([]string{"hopeless"}, 3)),
+				idsOf(b.Endpoint.Requests()))
+			b.count(t, 1, `SELECT count(*) FROM rule_webhook_attempts
+				WHERE message_id = 'hopeless' AND outcome = 'dead' AND try = 3 AND status = 503 AND answer = 'not today'`)
+			b.count(t, 1, `SELECT count(*) FROM rule_webhook_queue
+				WHERE message_id = 'hopeless' AND status = 'failed' AND payload = '{"id": "hopeless"}'`)
+		})
+	}
+}
+
+func TestAnEndpointThatHangsIsOneFailedTry(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 200 WHERE webhook_id = $1", id)
+	b.Endpoint.Script(endpoint.Answer{Hang: true}, endpoint.Answer{})
+	b.worker(t)
+	published(t, b.application, id, "slow")
+
+	b.arrived(t, "slow", "slow")
+	b.settled(t)
+	b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'again' AND status IS NULL AND error_message LIKE '%200 ms%'")
+}
+
+func TestAWorkerStaysOutOfTheNetworkThatNobodyOpened(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	b.must(t, "UPDATE rule_webhooks SET max_retries = 0 WHERE webhook_id = $1", id)
+	b.worker(t, "WEBHOOK_ALLOW_NETWORKS=")
+	published(t, b.application, id, "inside")
+
+	b.count(t, 1, "SELECT count(*) FROM rule_webhook_dead_letters WHERE message_id = 'inside'")
+	require.Empty(t, b.Endpoint.Requests())
+}
+
+func dump(t *testing.T, b *bundle) {
+	var x string
+	_ = b.admin.QueryRow(context.Background(), "SELECT jsonb_build_object('q',(SELECT jsonb_agg(q) FROM rule_webhook_queue q WHERE message_id='other'),'r',(SELECT jsonb_agg(q) FROM rule_webhook_receipts q),'a',(SELECT jsonb_agg(q) FROM rule_webhook_attempts q WHERE message_id='other'), 'd',(SELECT jsonb_agg(q) FROM rule_webhook_drops q))").Scan(&x)
+	t.Log(x)
+}

@@ -1,0 +1,109 @@
+package natsserver
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"rule_engine/test/process"
+	"rule_engine/test/program"
+	"rule_engine/test/scratch"
+)
+
+// A Process is a server in a process of its own, for SIGKILL and SIGSTOP.
+type Process struct {
+	Port  int
+	Store string
+
+	dir *scratch.Dir
+	cmd *exec.Cmd
+}
+
+// StartProcess starts one.
+func StartProcess() (*Process, error) {
+	dir, err := scratch.Make("nats")
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, dir: dir}
+	if err := p.StartAgain(); err != nil {
+		return nil, errors.Join(err, p.Remove())
+	}
+	return p, nil
+}
+
+// StartAgain starts one that was ended: the same port, the same store.
+func (p *Process) StartAgain() error {
+	path, err := program.Build("natsserver", "test/cmd/natsserver")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, "-port", fmt.Sprint(p.Port), "-store", p.Store)
+	cmd.Dir = p.Store
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := process.Start(cmd, syscall.SIGKILL); err != nil {
+		return err
+	}
+	p.cmd = cmd
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return errors.Join(errNotReady, err)
+	}
+	_, err = fmt.Sscan(strings.TrimSpace(line), &p.Port)
+	return err
+}
+
+// Serve is the whole of test/cmd/natsserver: it runs a server until it is told to end, and prints
+// its port when it is ready.
+func Serve(port int, store string, end <-chan os.Signal) error {
+	s := &Server{Port: port, Store: store}
+	if err := s.StartAgain(); err != nil {
+		return err
+	}
+	fmt.Println(s.Port)
+	<-end
+	s.Stop()
+	return nil
+}
+
+// URL is the address for clients.
+func (p *Process) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", p.Port) }
+
+// Freeze stops the process where it stands; its sockets stay open and answer nothing.
+func (p *Process) Freeze() error { return process.Freeze(p.cmd.Process.Pid) }
+
+// Thaw lets it go on.
+func (p *Process) Thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Kill ends it with SIGKILL.
+func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
+
+// Stop ends it gracefully.
+func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
+
+func (p *Process) end(signal syscall.Signal) error {
+	if p.cmd == nil {
+		return nil
+	}
+	_ = p.cmd.Process.Signal(signal)
+	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	// How it ended says only what we have sent.
+	_ = p.cmd.Wait()
+	p.cmd = nil
+	return nil
+}
+
+// Remove ends it and removes its store.
+func (p *Process) Remove() error { return errors.Join(p.Kill(), p.dir.Remove()) }

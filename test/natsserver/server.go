@@ -1,0 +1,95 @@
+package natsserver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"rule_engine/test/scratch"
+)
+
+const patience = 10 * time.Second
+
+var errNotReady = errors.New("nats-server is not ready for connections")
+
+// A Server is an embedded one. Its ends are graceful; see Process for the others.
+type Server struct {
+	Port  int
+	Store string
+
+	dir     *scratch.Dir
+	change  []func(*server.Options)
+	running *server.Server
+}
+
+// Start starts a server; the functions may change its options first.
+func Start(change ...func(*server.Options)) (*Server, error) {
+	dir, err := scratch.Make("nats")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Port: server.RANDOM_PORT, Store: dir.Path, dir: dir, change: change}
+	if err := s.StartAgain(); err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+// StartAgain starts a stopped server: the same port, the same store.
+func (s *Server) StartAgain() error {
+	opts := standing(s.Port, s.Store)
+	for _, change := range s.change {
+		change(opts)
+	}
+	running, err := server.NewServer(opts)
+	if err != nil {
+		return err
+	}
+	running.Start()
+	if !running.ReadyForConnections(patience) {
+		running.Shutdown()
+		return errNotReady
+	}
+	s.running = running
+	// The address alone has the port that was free.
+	if s.Port == server.RANDOM_PORT {
+		url := running.ClientURL()
+		_, err = fmt.Sscan(url[strings.LastIndex(url, ":")+1:], &s.Port)
+	}
+	return err
+}
+
+// standing are the options of every server.
+func standing(port int, store string) *server.Options {
+	return &server.Options{
+		ServerName: "test",
+		Host:       "127.0.0.1",
+		Port:       port,
+		JetStream:  true,
+		StoreDir:   store,
+		NoLog:      true,
+		NoSigs:     true,
+	}
+}
+
+// URL is the address for clients.
+func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.Port) }
+
+// Stop shuts the server down; what it stored stays.
+func (s *Server) Stop() {
+	if s.running == nil {
+		return
+	}
+	s.running.Shutdown()
+	s.running.WaitForShutdown()
+	s.running = nil
+}
+
+// Remove stops the server and removes its store.
+func (s *Server) Remove() error {
+	s.Stop()
+	return s.dir.Remove()
+}

@@ -1,0 +1,32 @@
+package postgres
+
+// An Option changes how a cluster is made.
+type Option func(*options)
+
+type options struct {
+	conf []string
+	env  []string
+}
+
+// Conf adds lines to postgresql.conf; they win over the ones that every cluster gets.
+func Conf(lines ...string) Option {
+	return func(o *options) { o.conf = append(o.conf, lines...) }
+}
+
+// Env adds NAME=value to the server's environment.
+func Env(entries ...string) Option {
+	return func(o *options) { o.env = append(o.env, entries...) }
+}
+
+// standing are the lines of every cluster: quick, quiet, and telling in its log.
+var standing = []string{
+	"listen_addresses = '127.0.0.1'",
+	"fsync = off",
+	"full_page_writes = off",
+	"shared_buffers = 32MB",
+	"max_wal_size = 256MB",
+	"timezone = 'UTC'",
+	"log_timezone = 'UTC'",
+	"log_line_prefix = '%m [%p] %q%u@%d '",
+	"log_checkpoints = off",
+}

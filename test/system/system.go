@@ -1,0 +1,106 @@
+// Package system puts the product together as its users do: a database with the extension, a
+// NATS server, an endpoint, and two logins that hold one role each.
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"rule_engine/test/endpoint"
+	"rule_engine/test/natsserver"
+	"rule_engine/test/postgres"
+	"rule_engine/test/worker"
+)
+
+const (
+	Database = "app"
+	// Application may publish and Carrier may carry, and neither may do more: they are members of
+	// rule_engine_publisher and of rule_engine_worker.
+	Application = "application"
+	Carrier     = "carrier"
+	// Administrator is the superuser, who registers webhooks.
+	Administrator = "postgres"
+
+	Stream = "WEBHOOKS"
+	Group  = "webhook-workers"
+)
+
+// A System runs from Start to Close.
+type System struct {
+	Postgres *postgres.Cluster
+	NATS     *natsserver.Server
+	Endpoint *endpoint.Endpoint
+}
+
+// Start starts all of it but a worker.
+func Start(ctx context.Context, opts ...postgres.Option) (*System, error) {
+	s := &System{Endpoint: endpoint.Start()}
+	var err error
+	if s.NATS, err = natsserver.Start(); err == nil {
+		s.Postgres, err = postgres.Start(opts...)
+	}
+	if err == nil {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *System) prepare(ctx context.Context) error {
+	if err := s.run(ctx, "postgres", "CREATE DATABASE "+Database); err != nil {
+		return err
+	}
+	return s.run(ctx, Database,
+		"CREATE EXTENSION rule_engine",
+		"SELECT rule_engine_create_roles()",
+		"CREATE ROLE "+Application+" LOGIN IN ROLE rule_engine_publisher",
+		"CREATE ROLE "+Carrier+" LOGIN IN ROLE rule_engine_worker",
+		fmt.Sprintf("SELECT rule_nats_configure(p_nats_url => '%s')", s.NATS.URL()),
+	)
+}
+
+func (s *System) run(ctx context.Context, database string, statements ...string) error {
+	conn, err := pgx.Connect(ctx, s.Postgres.DSN(database, Administrator))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+// WorkerEnv is the environment of a worker here; entries of further win.
+func (s *System) WorkerEnv(further ...string) []string {
+	return append([]string{
+		"DATABASE_URL=" + s.Postgres.URL(Database, Carrier),
+		"NATS_URL=" + s.NATS.URL(),
+		"WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8",
+	}, further...)
+}
+
+// StartWorker starts a worker; the caller ends it.
+func (s *System) StartWorker(env ...string) (*worker.Process, error) {
+	return worker.Start(s.WorkerEnv(env...)...)
+}
+
+// Close ends and removes all of it.
+func (s *System) Close() error {
+	s.Endpoint.Close()
+	var errs []error
+	if s.Postgres != nil {
+		errs = append(errs, s.Postgres.Remove())
+	}
+	if s.NATS != nil {
+		errs = append(errs, s.NATS.Remove())
+	}
+	return errors.Join(errs...)
+}
