@@ -49,7 +49,7 @@ func (e *engine) load(ev *event, byMode bool) error {
 	if !ev.named {
 		ev.messageID = rand.Text()
 	} else if err := wire.CheckMessageID(ev.messageID); err != nil {
-		return mistake(stateInvalid, "A message id is 1 to 255 bytes without control characters.",
+		return mistake(stateInvalid, "A message id is 1 to 255 bytes, without control characters and without white space at its ends.",
 			"message_id is not valid: %v", err)
 	}
 	ev.toNATS = !byMode || w.mode != "queue"

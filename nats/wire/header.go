@@ -51,12 +51,13 @@ func (e Event) MsgID() string {
 	b = append(b, e.Source...)
 	b = append(b, ':')
 	b = strconv.AppendInt(b, int64(e.WebhookID), 10)
-	b = append(b, ':')
-	b = append(b, e.MessageID...)
 	if e.Republish {
-		b = append(b, ":x"...)
+		// Before the message id: behind it, another message id could end like this.
+		b = append(b, 'x')
 		b = strconv.AppendUint(b, e.Transaction, 10)
 	}
+	b = append(b, ':')
+	b = append(b, e.MessageID...)
 	return string(b)
 }
 

@@ -145,7 +145,7 @@ func TestAMalformedTraceDoesNotEnterAHeader(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("s", "7", "m", "9", "s:7:m:x9")
+	f.Add("s", "7", "m", "9", "s:7x9:m")
 	f.Fuzz(func(t *testing.T, source, webhook, message, transaction, msgID string) {
 		e, err := Parse(map[string][]string{
 			HeaderSource: {source}, HeaderWebhookID: {webhook}, HeaderMessageID: {message},
