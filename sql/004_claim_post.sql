@@ -1,7 +1,7 @@
 -- Due rows for the endpoints. Each webhook that has some gets its turn, in an order drawn anew each time.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer)
-RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer) IS
     'Internal: leases due rows for the endpoints.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[])
-RETURNS bigint[] LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+RETURNS bigint[] LANGUAGE sql VOLATILE
 AS $$
     WITH RECURSIVE pending AS (
         -- Steps from webhook to webhook through the index: a backlog of one costs the others nothing.
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bi
     'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
-RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_ids bigint[];

@@ -2,7 +2,7 @@
 -- time, and to no second one while the first still has rows.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_publish(p_consumer text, p_limit integer, p_streams text[])
-RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();

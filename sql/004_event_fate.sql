@@ -2,7 +2,7 @@
 -- a transaction's id alone proves nothing, since a crash can give it to another one.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_transaction_status(p_transaction xid8)
-RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+RETURNS text LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     -- Not compared with a snapshot's xmax: the newest running transactions lie beyond it.
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION @extschema@._rule_event_recorded(integer, text, xid8) IS
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_fates(
     p_webhook_ids integer[], p_message_ids text[], p_transactions xid8[], p_ages_ms bigint[])
-RETURNS text[] LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+RETURNS text[] LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_fates text[];

@@ -1,7 +1,7 @@
 -- Which of the reported events are still the reporter's, and where their lease stands.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_leased_lock(p_consumer text, p_attempts jsonb)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
     -- All queue rows, then all receipts, each in the order that everybody locks them in.
@@ -11,14 +11,13 @@ BEGIN
                          FROM @extschema@._rule_worker_attempts(p_attempts) a
                          LEFT JOIN @extschema@.rule_webhook_queue k
                              ON a.path = 'stream' AND k.webhook_id = a.webhook_id AND k.message_id = a.message_id
-                                AND k.redelivery = a.redelivery
-                         WHERE a.problem IS NULL)
+                                AND k.redelivery = a.redelivery)
     ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE;
     PERFORM FROM @extschema@.rule_webhook_receipts r
     WHERE r.leased_by = p_consumer
       AND (r.webhook_id, r.message_id, r.redelivery) IN (
           SELECT a.webhook_id, a.message_id, a.redelivery FROM @extschema@._rule_worker_attempts(p_attempts) a
-          WHERE a.problem IS NULL AND a.path = 'stream')
+          WHERE a.path = 'stream')
     ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE;
 END
 $$;
@@ -30,13 +29,13 @@ RETURNS TABLE (n integer, path text, webhook_id integer, message_id text, redeli
                started_ms_ago double precision, duration_ms double precision, error text, answer text, payload text,
                problem text, held_in text, held_queue_id bigint, retry_count integer,
                retry_enabled boolean, max_retries integer, retry_delay_ms integer, retry_backoff_multiplier numeric)
-LANGUAGE sql VOLATILE ROWS 64 SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE ROWS 64
 AS $$
     SELECT h.n, h.path, h.webhook_id, h.message_id, h.redelivery, h.result, h.status, h.started_ms_ago, h.duration_ms,
            h.error, h.answer, h.payload, h.problem,
-           CASE WHEN w.webhook_id IS NULL OR h.try <> h.retry_count + 1
+           CASE WHEN h.problem IS NOT NULL OR w.webhook_id IS NULL OR h.try <> h.retry_count + 1
                      -- An event has one lease, so a batch has one report of it.
-                     OR row_number() OVER (PARTITION BY h.webhook_id, h.message_id, h.redelivery ORDER BY h.n) > 1
+                     OR pg_catalog.row_number() OVER (PARTITION BY h.webhook_id, h.message_id, h.redelivery ORDER BY h.n) > 1
                      OR (h.result = 'published' AND h.route <> 'publish') THEN NULL
                 ELSE h.held_in END,
            h.queue_id, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier

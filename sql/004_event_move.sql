@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_event_store(
     p_dead boolean, p_delay_ms integer, p_status integer, p_error text, p_answer text)
 RETURNS boolean LANGUAGE plpgsql
 -- An application that publishes the same message id again, and has not ended, is not waited for.
-SET lock_timeout = '200ms' SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -39,7 +39,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_event_move(
     p_webhook_id integer, p_message_id text, p_redelivery integer, p_tries integer, p_base64 text,
     p_verdict text, p_delay_ms integer, p_status integer, p_error text, p_answer text,
     OUT verdict text, OUT wait_ms integer, OUT reason text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     v_bytes bytea := @extschema@._rule_payload_bytes(p_base64);
@@ -56,7 +56,7 @@ BEGIN
         verdict := 'again';
         wait_ms := 5000;
         reason := 'its message id is in use by an open transaction';
-        PERFORM @extschema@._rule_event_settle(NULL, 'stream', p_webhook_id, p_message_id, p_redelivery, p_tries,
+        PERFORM @extschema@._rule_event_fail(NULL, 'stream', p_webhook_id, p_message_id, p_redelivery, p_tries,
                                                verdict, wait_ms, p_status, p_error, p_answer);
     END IF;
 END

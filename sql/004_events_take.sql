@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_events_take(
     p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_streams text[], p_sequences bigint[])
 RETURNS TABLE (n integer, verdict text, reason text, wait_ms integer, try integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -71,6 +71,11 @@ BEGIN
                 v_verdicts[i] := 'drop';
                 v_reasons[i] := 'dead letter: ' || v_problems[i];
             END IF;
+        ELSIF cardinality(v_candidates) >= 500 THEN
+            -- Each event taken holds a lock until the commit, of which the server has few.
+            v_verdicts[i] := 'wait';
+            v_reasons[i] := 'too many at once';
+            v_waits[i] := 50;
         ELSE
             v_candidates := v_candidates || i;
         END IF;

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_worker_attempts(p_attempts jsonb)
 RETURNS TABLE (n integer, path text, queue_id bigint, webhook_id integer, message_id text, redelivery integer, try integer,
                result text, status integer, started_ms_ago double precision, duration_ms double precision,
                error text, answer text, stream text, sequence bigint, payload text, problem text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE
 AS $$
     SELECT e.n::integer, v.path, v.queue_id, v.webhook_id, m ->> 'message_id', v.redelivery, v.try,
            v.result, v.status, v.started_ms_ago, v.duration_ms, left(m ->> 'error', 1000),

@@ -1,4 +1,5 @@
--- What the functions of workers share. Those that touch events run without sequential scans: a plan made while the
+-- What the functions of workers share. Internal ones run under the settings of those that workers call, and set none
+-- themselves: that would cost more than they do. Those that touch events run without sequential scans: a plan made while the
 -- queue was empty must not be kept when it is long.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_begin(p_consumer text, p_durable boolean)
@@ -43,6 +44,11 @@ COMMENT ON FUNCTION @extschema@._rule_wait_ms(timestamptz) IS
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_json_count(p_value jsonb)
 RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN p_value #>> '{}' ~ '^[0-9]{1,15}(\.[0-9]{1,9})?$' THEN (p_value #>> '{}')::numeric::bigint END $$;
+AS $$
+    SELECT CASE pg_catalog.jsonb_typeof(p_value)
+        WHEN 'number' THEN CASE WHEN p_value::numeric BETWEEN 0 AND 999999999999999 THEN p_value::numeric::bigint END
+        WHEN 'string' THEN CASE WHEN p_value #>> '{}' ~ '^[0-9]{1,15}$' THEN (p_value #>> '{}')::bigint END
+        END
+$$;
 COMMENT ON FUNCTION @extschema@._rule_json_count(jsonb) IS
     'Internal: a number from zero up, or NULL for whatever else a worker sent.';

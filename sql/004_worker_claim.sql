@@ -49,7 +49,7 @@ COMMENT ON FUNCTION @extschema@._rule_config_of(integer) IS
     'Internal: a webhook''s configuration, where NULL means default.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_streams_reached(p_consumer text, p_streams text[])
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
     -- Once in 5 s is enough to tell an outage of 60 s.
@@ -68,7 +68,7 @@ COMMENT ON FUNCTION @extschema@._rule_streams_reached(text, text[]) IS
     'Internal: keeps when a worker last reached a stream.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_leases_end()
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();

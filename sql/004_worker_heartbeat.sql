@@ -67,7 +67,7 @@ COMMENT ON FUNCTION @extschema@.rule_worker_heartbeat(text, jsonb, jsonb) IS
     'For workers: writes totals, renews the leases of what is held, and says which of it is not the worker''s any more.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_totals(p_consumer text, p_totals jsonb)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
     INSERT INTO @extschema@.rule_nats_consumer_stats AS s

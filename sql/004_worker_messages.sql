@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_messages(p_messages jsonb)
 RETURNS TABLE (n integer, webhook_id integer, message_id text, source_id text, transaction xid8,
                stream text, sequence bigint, age_ms bigint, payload text, problem text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE
 AS $$
     SELECT e.n::integer, v.webhook_id, v.message_id, lower(m ->> 'source_id'), v.transaction,
            m ->> 'stream', v.sequence, coalesce(@extschema@._rule_json_count(m -> 'age_ms'), 0), m ->> 'payload',
@@ -31,7 +31,7 @@ COMMENT ON FUNCTION @extschema@._rule_worker_messages(jsonb) IS
     'Internal: the members of a batch of stream messages, each with what is wrong with it.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_payload_bytes(p_base64 text)
-RETURNS bytea LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURNS bytea LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     RETURN decode(p_base64, 'base64');
@@ -44,7 +44,7 @@ COMMENT ON FUNCTION @extschema@._rule_payload_bytes(text) IS
     'Internal: the bytes of a message.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_payload_json(p_bytes bytea)
-RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+RETURNS jsonb LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN convert_from(p_bytes, 'UTF8')::jsonb;
@@ -57,7 +57,7 @@ COMMENT ON FUNCTION @extschema@._rule_payload_json(bytea) IS
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_stranger_keep(
     p_message_id text, p_stream text, p_sequence bigint, p_base64 text, p_problem text)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_bytes bytea := @extschema@._rule_payload_bytes(p_base64);

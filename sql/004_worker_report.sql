@@ -7,9 +7,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v record;
-    v_delivered boolean;
     v_again boolean;
     v_delay integer;
+    -- What was delivered is most of it, and is recorded at once.
+    v_rows bigint[] := '{}';
+    v_receipts integer[] := '{}';
+    v_delivered integer[] := '{}';
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, true);
     IF jsonb_typeof(p_attempts) IS DISTINCT FROM 'array' THEN
@@ -20,13 +23,18 @@ BEGIN
         ordinal := v.n;
         wait_ms := NULL;
         reason := NULL;
-        v_delivered := v.result = 'answered' AND v.status BETWEEN 200 AND 299;
-        v_again := v.retry_enabled AND v.retry_count < v.max_retries;
-        v_delay := @extschema@._rule_retry_delay_ms(v.retry_delay_ms, v.retry_backoff_multiplier, v.retry_count + 1);
-        IF v.problem IS NOT NULL OR v.held_in IS NULL THEN
+        IF v.held_in IS NULL THEN
             verdict := 'lost';
             wait_ms := 1000;
             reason := coalesce(v.problem, 'the lease is not this worker''s any more');
+        ELSIF v.result = 'answered' AND v.status BETWEEN 200 AND 299 THEN
+            verdict := 'done';
+            v_delivered := v_delivered || v.n;
+            IF v.held_in = 'receipt' THEN
+                v_receipts := v_receipts || v.n;
+            ELSE
+                v_rows := v_rows || v.held_queue_id;
+            END IF;
         ELSIF v.result = 'published' THEN
             PERFORM @extschema@._rule_queue_row_published(v.held_queue_id);
             verdict := 'done';
@@ -34,31 +42,36 @@ BEGIN
             PERFORM @extschema@._rule_event_release(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery, v.error);
             verdict := 'again';
             wait_ms := 0;
-        ELSIF NOT v_delivered AND v.held_in = 'receipt' AND v.payload IS NULL AND (NOT v_again OR v_delay > 60000) THEN
-            verdict := 'payload';
-            reason := CASE WHEN v_again THEN 'it moves to the queue' ELSE 'it becomes a dead letter' END;
         ELSE
-            verdict := CASE WHEN v_delivered THEN 'done' WHEN NOT v_again THEN 'dead'
-                            WHEN v.path = 'stream' AND v_delay > 60000 THEN 'queued' ELSE 'again' END;
-            IF v.held_in = 'receipt' AND verdict IN ('dead', 'queued') THEN
-                SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
-                FROM @extschema@._rule_event_move(v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v.payload,
-                    verdict, v_delay, v.status, v.error, v.answer) m;
+            v_again := v.retry_enabled AND v.retry_count < v.max_retries;
+            v_delay := @extschema@._rule_retry_delay_ms(v.retry_delay_ms, v.retry_backoff_multiplier, v.retry_count + 1);
+            verdict := CASE WHEN NOT v_again THEN 'dead' WHEN v.path = 'stream' AND v_delay > 60000 THEN 'queued' ELSE 'again' END;
+            IF v.held_in = 'receipt' AND verdict <> 'again' AND v.payload IS NULL THEN
+                reason := CASE verdict WHEN 'dead' THEN 'it becomes a dead letter' ELSE 'it moves to the queue' END;
+                verdict := 'payload';
             ELSE
-                PERFORM @extschema@._rule_event_settle(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery,
-                    v.retry_count + 1, verdict, v_delay, v.status, v.error, v.answer);
-                wait_ms := CASE verdict WHEN 'again' THEN v_delay END;
+                IF v.held_in = 'receipt' AND verdict <> 'again' THEN
+                    SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
+                    FROM @extschema@._rule_event_move(v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v.payload,
+                        verdict, v_delay, v.status, v.error, v.answer) m;
+                ELSE
+                    PERFORM @extschema@._rule_event_fail(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery,
+                        v.retry_count + 1, verdict, v_delay, v.status, v.error, v.answer);
+                    wait_ms := CASE verdict WHEN 'again' THEN v_delay END;
+                END IF;
+                INSERT INTO @extschema@.rule_webhook_attempts
+                    (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome,
+                     error_message, answer)
+                VALUES (v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v.path, p_consumer,
+                        clock_timestamp() - make_interval(secs => v.started_ms_ago / 1000), v.duration_ms, v.status,
+                        CASE verdict WHEN 'dead' THEN 'dead' ELSE 'again' END, v.error, v.answer);
             END IF;
-            INSERT INTO @extschema@.rule_webhook_attempts
-                (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome,
-                 error_message, answer)
-            VALUES (v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v.path, p_consumer,
-                    clock_timestamp() - make_interval(secs => v.started_ms_ago / 1000), v.duration_ms, v.status,
-                    CASE verdict WHEN 'done' THEN 'delivered' WHEN 'dead' THEN 'dead' ELSE 'again' END,
-                    CASE WHEN NOT v_delivered THEN v.error END, CASE WHEN NOT v_delivered THEN v.answer END);
         END IF;
         RETURN NEXT;
     END LOOP;
+    IF v_delivered <> '{}' THEN
+        PERFORM @extschema@._rule_events_delivered(p_consumer, p_attempts, v_delivered, v_rows, v_receipts);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_report(text, jsonb) IS

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
@@ -36,7 +35,6 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 			b.worker(t, "CONSUMER_NAME=second")
 			b.count(t, len(events), `SELECT count(*) FROM rule_webhook_attempts
 				WHERE outcome = 'delivered' AND worker = 'second' AND message_id <> 'other'`)
-			t.Cleanup(func() { dump(t, b) })
 			b.settled(t)
 			got := idsOf(b.Endpoint.Requests())
 			for _, event := range events {
@@ -121,10 +119,4 @@ func TestAWorkerStaysOutOfTheNetworkThatNobodyOpened(t *testing.T) {
 
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_dead_letters WHERE message_id = 'inside'")
 	require.Empty(t, b.Endpoint.Requests())
-}
-
-func dump(t *testing.T, b *bundle) {
-	var x string
-	_ = b.admin.QueryRow(context.Background(), "SELECT jsonb_build_object('q',(SELECT jsonb_agg(q) FROM rule_webhook_queue q WHERE message_id='other'),'r',(SELECT jsonb_agg(q) FROM rule_webhook_receipts q),'a',(SELECT jsonb_agg(q) FROM rule_webhook_attempts q WHERE message_id='other'), 'd',(SELECT jsonb_agg(q) FROM rule_webhook_drops q))").Scan(&x)
-	t.Log(x)
 }

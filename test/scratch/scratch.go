@@ -80,7 +80,9 @@ func remove(path string) error {
 }
 
 // sweep removes the folders of owners that are no more, once per process.
-var sweep = sync.OnceFunc(func() {
+var sweep = sync.OnceFunc(sweepNow)
+
+func sweepNow() {
 	locks, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*", lockName))
 	for _, name := range locks {
 		lock, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -92,7 +94,7 @@ var sweep = sync.OnceFunc(func() {
 		}
 		lock.Close()
 	}
-})
+}
 
 // settled is false in the moment between a lock file's creation and its lock.
 func settled(lock *os.File) bool {

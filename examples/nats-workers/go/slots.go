@@ -20,7 +20,7 @@ func newSlots(n int) slots {
 // linger bounds the wait for company of a slot that became free alone. Under
 // load slots come back one by one, and a request to NATS or Postgres for each
 // would cost more than the event.
-const linger = 2 * time.Millisecond
+const linger = 500 * time.Microsecond
 
 // take waits for a free slot and answers how many it took, in all at most cap(s).
 func (s slots) take(ctx context.Context) (int, error) {

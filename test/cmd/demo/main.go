@@ -18,6 +18,8 @@ import (
 	"rule_engine/test/system"
 )
 
+var errInterrupted = errors.New("interrupted")
+
 func main() {
 	shell := flag.Bool("shell", false, "leave it running and open psql until you quit")
 	flag.Parse()
@@ -37,6 +39,9 @@ func show(ctx context.Context, out io.Writer, shell bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, shared.End()) }()
 	s, err := system.Start(ctx)
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return err
 	}
@@ -50,7 +55,7 @@ func show(ctx context.Context, out io.Writer, shell bool) (err error) {
 	for _, step := range d.steps() {
 		err := step(d)
 		if ctx.Err() != nil {
-			return errors.New("interrupted")
+			return errInterrupted
 		}
 		if err != nil {
 			if d.worker != nil {

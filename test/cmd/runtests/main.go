@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,7 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 	lanes.Go(func() {
 		r.goTests(".", "-race", "./...")
 		r.goTests("examples/nats-workers/go", "-race", "./...")
+		r.goTests("bench", "./...")
 	})
 	lanes.Go(r.sqlTests)
 	lanes.Wait()
@@ -60,6 +62,9 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 	return r.report(ctx), nil
 }
 
+// measuring are the packages whose tests say how long something may take.
+var measuring = []string{"rule_engine/test/publish", "rule_engine/test/hazards"}
+
 // testPackages lists the packages of the test module: those that measure time, and the others.
 func testPackages(ctx context.Context) (timed, others []string, err error) {
 	list := exec.CommandContext(ctx, filepath.Join(program.Repository(), "scripts", "go"), "list", "./...")
@@ -69,7 +74,7 @@ func testPackages(ctx context.Context) (timed, others []string, err error) {
 		return nil, nil, fmt.Errorf("go list: %w", err)
 	}
 	for name := range strings.FieldsSeq(string(output)) {
-		if strings.HasPrefix(name, "rule_engine/test/hazards") {
+		if slices.Contains(measuring, name) {
 			timed = append(timed, name)
 		} else {
 			others = append(others, name)

@@ -1,9 +1,9 @@
--- The ways out of a lease.
+-- The ways out of a lease, other than a delivery.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_event_settle(
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_fail(
     p_queue_id bigint, p_path text, p_webhook_id integer, p_message_id text, p_redelivery integer,
     p_tries integer, p_verdict text, p_delay_ms integer, p_status integer, p_error text, p_answer text)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -11,36 +11,30 @@ DECLARE
 BEGIN
     IF p_queue_id IS NULL THEN
         UPDATE @extschema@.rule_webhook_receipts r
-        SET state = CASE p_verdict WHEN 'done' THEN 'done' ELSE 'waiting' END,
-            leased_by = NULL, lease_until = NULL,
-            retry_count = CASE p_verdict WHEN 'done' THEN r.retry_count ELSE p_tries END,
-            done_at = CASE p_verdict WHEN 'done' THEN v_now END
+        SET state = 'waiting', leased_by = NULL, lease_until = NULL, retry_count = p_tries
         WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery;
     ELSE
         UPDATE @extschema@.rule_webhook_queue q
-        SET status = CASE p_verdict WHEN 'done' THEN 'success' WHEN 'dead' THEN 'failed' ELSE 'pending' END,
-            leased_by = NULL, lease_until = NULL,
-            retry_count = CASE p_verdict WHEN 'done' THEN q.retry_count ELSE p_tries END,
-            response_status = p_status,
-            error_message = CASE WHEN p_verdict <> 'done' THEN p_error END,
-            last_answer = CASE WHEN p_verdict <> 'done' THEN p_answer END,
-            completed_at = CASE WHEN p_verdict IN ('done', 'dead') THEN v_now END,
+        SET status = CASE p_verdict WHEN 'dead' THEN 'failed' ELSE 'pending' END,
+            leased_by = NULL, lease_until = NULL, retry_count = p_tries,
+            response_status = p_status, error_message = p_error, last_answer = p_answer,
+            completed_at = CASE p_verdict WHEN 'dead' THEN v_now END,
             -- On the stream's way the stream tries again, and the queue only when nothing came of that.
-            route = CASE WHEN p_verdict = 'queued' THEN 'post' ELSE q.route END,
-            next_retry_at = CASE WHEN p_verdict = 'queued' THEN v_now + v_delay
-                                 WHEN p_verdict <> 'again' THEN q.next_retry_at
-                                 WHEN p_path = 'stream' AND q.route = 'stream' THEN v_now + v_delay + interval '30 seconds'
+            route = CASE p_verdict WHEN 'queued' THEN 'post' ELSE q.route END,
+            next_retry_at = CASE WHEN p_verdict = 'dead' THEN q.next_retry_at
+                                 WHEN p_verdict = 'again' AND p_path = 'stream' AND q.route = 'stream'
+                                 THEN v_now + v_delay + interval '30 seconds'
                                  ELSE v_now + v_delay END
         WHERE q.queue_id = p_queue_id;
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_event_settle(bigint, text, integer, text, integer, integer, text, integer, integer, text, text) IS
-    'Internal: ends a lease with a try that was made.';
+COMMENT ON FUNCTION @extschema@._rule_event_fail(bigint, text, integer, text, integer, integer, text, integer, integer, text, text) IS
+    'Internal: ends a lease with a try that failed.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_release(
     p_queue_id bigint, p_path text, p_webhook_id integer, p_message_id text, p_redelivery integer, p_error text)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -67,7 +61,7 @@ COMMENT ON FUNCTION @extschema@._rule_event_release(bigint, text, integer, text,
     'Internal: gives back an event that was not tried.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_queue_row_published(p_queue_id bigint)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
     -- The row stays as the receipt. The stream may have taken it for a double of a publish that rolled back: then the

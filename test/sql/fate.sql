@@ -1,0 +1,105 @@
+-- A message reaches the stream before its transaction ends: the history row of that very (sub)transaction decides.
+SET search_path = re;
+\pset null -
+SELECT rule_webhook_register('fate', 'https://example.com') AS id \gset
+
+-- Committed, whether or not the publish saw its acknowledgement: the message in the stream proves the rest.
+SELECT t.publish('fate', 'committed') AS tx \gset
+SELECT * FROM t.admit('w', t.message('fate', 'committed', :'tx'));
+SELECT t.publish('fate', 'unknown', false, true) AS tx \gset
+SELECT * FROM t.admit('w', t.message('fate', 'unknown', :'tx'));
+SELECT t.publish('fate', 'failed', false) AS tx \gset
+SELECT * FROM t.admit('w', t.message('fate', 'failed', :'tx'));
+
+-- Rolled back.
+BEGIN;
+SELECT t.publish('fate', 'rolled back') AS tx \gset
+ROLLBACK;
+SELECT * FROM t.admit('w', t.message('fate', 'rolled back', :'tx'));
+SELECT rule_nats_event_status(:id, 'rolled back', :'tx');
+
+-- A savepoint that was rolled back, in a transaction that committed; its neighbours are delivered.
+BEGIN;
+SELECT t.publish('fate', 'before the savepoint') AS before \gset
+SAVEPOINT a;
+SELECT t.publish('fate', 'in the savepoint') AS in \gset
+ROLLBACK TO a;
+SAVEPOINT b;
+SELECT t.publish('fate', 'in a released savepoint') AS released \gset
+RELEASE b;
+COMMIT;
+SELECT * FROM t.admit('w', t.message('fate', 'before the savepoint', :'before'), t.message('fate', 'in the savepoint', :'in'),
+                      t.message('fate', 'in a released savepoint', :'released'));
+-- The id of the transaction alone, committed as it is, proves nothing.
+SELECT * FROM t.admit('w', t.message('fate', 'in the savepoint', :'before'));
+SELECT rule_nats_event_status(:id, 'in the savepoint', :'before') AS id_alone,
+       rule_nats_event_status(:id, 'in a released savepoint', :'released') AS released;
+
+-- A message id that was tried again: each copy by its own transaction.
+BEGIN;
+SELECT t.publish('fate', 'again') AS first \gset
+ROLLBACK;
+SELECT t.publish('fate', 'again') AS second \gset
+SELECT * FROM t.admit('w', t.message('fate', 'again', :'first'), t.message('fate', 'again', :'second'));
+
+-- Of another webhook, the row does not count.
+SELECT rule_webhook_register('other fate', 'https://example.com') AS other \gset
+SELECT t.publish('fate', 'one webhook') AS tx \gset
+SELECT * FROM t.admit('w', t.message('other fate', 'one webhook', :'tx'));
+
+-- Its own transaction still runs: wait, longer for an older message.
+BEGIN;
+SELECT t.publish('fate', 'open') AS tx \gset
+DELETE FROM rule_nats_publish_history WHERE message_id = 'open';
+SELECT age_ms, a.verdict, a.reason, a.wait_ms
+FROM (VALUES (0), (10), (1000), (60000), (999999999)) v (age_ms),
+     rule_worker_admit('w', jsonb_build_array(t.message('fate', 'open', :'tx') || jsonb_build_object('age_ms', age_ms))) a;
+SELECT rule_nats_event_status(:id, 'open', :'tx');
+ROLLBACK;
+
+-- Ids that pg_xact_status() raises for, that are too old for it, or that are none. One of them fails no batch.
+SELECT a.verdict, a.reason, m.transaction
+FROM (VALUES (1, '18446744073709551615'), (2, '4611686018427387904'), (3, '0'), (4, '1'), (5, '2'), (6, '3'), (7, NULL),
+             (8, ''), (9, '-1'), (10, 'abc'), (11, '18446744073709551616'), (12, '1e3'), (13, '99999999999999999999999')) m (n, transaction)
+JOIN rule_worker_admit('w', (SELECT jsonb_agg(t.message('fate', 'odd ' || n, transaction) ORDER BY n)
+    FROM (VALUES (1, '18446744073709551615'), (2, '4611686018427387904'), (3, '0'), (4, '1'), (5, '2'), (6, '3'), (7, NULL),
+                 (8, ''), (9, '-1'), (10, 'abc'), (11, '18446744073709551616'), (12, '1e3'), (13, '99999999999999999999999')) v (n, transaction))) a
+    ON a.ordinal = m.n
+ORDER BY m.n;
+
+-- Beyond what is kept of the history, the transaction is not asked for.
+BEGIN;
+UPDATE rule_engine_source SET history_kept_since = now() - interval '1 hour';
+SELECT a.verdict, a.reason FROM (VALUES (3500000), (3700000)) v (age_ms),
+    rule_worker_admit('w', jsonb_build_array(t.message('fate', 'age ' || age_ms, '3') || jsonb_build_object('age_ms', age_ms))) a;
+SELECT rule_nats_event_status(:id, 'age', '3') AS cleaned_or_not, rule_nats_event_status(NULL, 'age', '3') AS no_webhook;
+ROLLBACK;
+
+-- What was left out stands in SQL.
+SELECT message_id, reason, worker, count(*) FROM rule_webhook_drops WHERE message_id !~ 'odd' GROUP BY 1, 2, 3 ORDER BY 1, 2;
+
+-- Each look must see what has committed until then.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+\a \t
+SELECT c.call || E'\n    ' || t.error(c.call)
+FROM (VALUES
+    ($$SELECT * FROM re.rule_worker_admit('w', '[]')$$),
+    ($$SELECT * FROM re.rule_worker_claim('w', 1, '{}')$$)
+) AS c (call);
+\a \t
+ROLLBACK;
+-- What was seen as committed is on disk before anything is sent; a stronger setting stays.
+BEGIN;
+SET LOCAL synchronous_commit = off;
+SELECT * FROM rule_worker_admit('w', '[]');
+SHOW synchronous_commit;
+SET LOCAL synchronous_commit = remote_apply;
+SELECT count(*) FROM rule_worker_claim('w', 1, '{}');
+SHOW synchronous_commit;
+SET LOCAL synchronous_commit = local;
+SELECT count(*) FROM rule_worker_claim('w', 1, '{}');
+SHOW synchronous_commit;
+ROLLBACK;
+SELECT rule_webhook_delete(webhook_id) FROM rule_webhooks;
+DELETE FROM rule_nats_publish_history;
+DELETE FROM rule_webhook_drops;

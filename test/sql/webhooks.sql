@@ -1,0 +1,113 @@
+SET search_path = re;
+\pset null -
+
+-- Registering, reading and changing.
+SELECT rule_webhook_register('orders', 'https://user:pass@hooks.example.com:8443/secret/path?key=1', p_method => 'put',
+    p_headers => '{"Authorization": "Bearer abc", "X-Team": "a"}', p_description => 'Orders') AS id \gset
+SELECT t.id('orders') = :id AS registered;
+SELECT key, value FROM json_each_text(rule_webhook_get('orders'))
+WHERE key NOT IN ('webhook_id', 'created_at', 'updated_at', 'created_by') ORDER BY key;
+SELECT rule_webhook_get('orders') ->> 'created_by' = session_user AS created_by_the_session_user,
+       rule_webhook_get(t.id('orders')::text) ->> 'webhook_name' AS by_id,
+       rule_webhook_get('orders')::text ~ 'pass|Bearer' AS shows_a_secret;
+SELECT rule_webhook_update(t.id('orders'), p_timeout_ms => 250, p_enabled => false);
+SELECT webhook_name, url, method, enabled, total_calls, success_rate FROM rule_webhook_list();
+SELECT count(*) AS enabled_webhooks FROM rule_webhook_list(p_enabled_only => true);
+SELECT rule_webhook_update(t.id('orders'), p_url => 'http://[::1]:80/', p_method => 'POST', p_headers => '{}', p_enabled => true);
+SELECT webhook_name, url, method, enabled FROM rule_webhook_list();
+
+-- Every mistake has its SQLSTATE and a hint, and none repeats a URL or a header's value.
+\a \t
+SELECT c.call || E'\n    ' || t.error(c.call)
+FROM (VALUES
+    ($$SELECT rule_webhook_register(NULL, 'https://example.com')$$),
+    ($$SELECT rule_webhook_register('', 'https://example.com')$$),
+    ($$SELECT rule_webhook_register(E'a\nb', 'https://example.com')$$),
+    ($$SELECT rule_webhook_register(' a', 'https://example.com')$$),
+    ($$SELECT rule_webhook_register(repeat('n', 256), 'https://example.com')$$),
+    ($$SELECT rule_webhook_register('orders', 'https://example.com')$$),
+    ($$SELECT rule_webhook_register('a', NULL)$$),
+    ($$SELECT rule_webhook_register('a', '')$$),
+    ($$SELECT rule_webhook_register('a', 'ftp://example.com/secret')$$),
+    ($$SELECT rule_webhook_register('a', 'https://')$$),
+    ($$SELECT rule_webhook_register('a', 'https:///secret')$$),
+    ($$SELECT rule_webhook_register('a', 'https://exa mple.com')$$),
+    ($$SELECT rule_webhook_register('a', E'https://example.com/\r\nHost: x')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com\@other.example')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com:0/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com:99999/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com:port/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', 'FETCH')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', NULL)$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => NULL)$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '[]')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"Host": "secret"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"content-length": "secret"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"Transfer-Encoding": "secret"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"CONNECTION": "secret"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"Webhook-Signature": "secret"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X A": "secret"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X-A": "secret\r\nX-B: b"}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X-A": 5}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_timeout_ms => -1)$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_timeout_ms => NULL)$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_timeout_ms => 300001)$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_max_retries => -1)$$),
+    ($$SELECT rule_webhook_update(0, p_timeout_ms => 5)$$),
+    ($$SELECT rule_webhook_update(NULL)$$),
+    ($$SELECT rule_webhook_update(t.id('orders'), p_url => 'gopher://secret')$$),
+    ($$SELECT rule_webhook_delete(0)$$),
+    ($$SELECT rule_webhook_delete(NULL)$$),
+    ($$SELECT rule_webhook_get('no such')$$),
+    ($$SELECT rule_webhook_get(NULL)$$)
+) AS c (call);
+\a \t
+
+-- Plain DML passes the same door: no violated constraint prints a row with its secrets.
+\a \t
+SELECT c.call || E'\n    ' || t.error(c.call)
+FROM (VALUES
+    ($$UPDATE rule_webhooks SET webhook_url = NULL$$),
+    ($$UPDATE rule_webhooks SET webhook_name = NULL$$),
+    ($$UPDATE rule_webhooks SET publish_mode = 'mail'$$),
+    ($$UPDATE rule_webhooks SET nats_fallback = 'mail'$$),
+    ($$UPDATE rule_webhooks SET retry_delay_ms = -1$$),
+    ($$UPDATE rule_webhooks SET retry_backoff_multiplier = -2$$),
+    ($$UPDATE rule_webhooks SET retry_backoff_multiplier = 'NaN'$$),
+    ($$UPDATE rule_webhooks SET retry_enabled = NULL$$),
+    ($$UPDATE rule_webhooks SET enabled = NULL$$),
+    ($$UPDATE rule_webhooks SET tags = NULL$$),
+    ($$UPDATE rule_webhooks SET created_at = NULL$$),
+    ($$UPDATE rule_webhooks SET updated_at = NULL$$),
+    ($$UPDATE rule_webhooks SET changed_xid = NULL$$),
+    ($$UPDATE rule_webhooks SET webhook_id = webhook_id + 1$$),
+    ($$UPDATE rule_webhooks SET nats_config_id = 0$$),
+    ($$UPDATE rule_webhooks SET nats_subject = ''$$),
+    ($$UPDATE rule_webhooks SET nats_subject = 'a..b'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = '.a'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = 'a.'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = 'a b'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = E'a\u0001'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = 'a.*'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = 'a.>'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = '$JS.API'$$),
+    ($$UPDATE rule_webhooks SET nats_subject = repeat('s', 256)$$),
+    ($$UPDATE rule_webhooks SET nats_subject = repeat('s', 255)$$)
+) AS c (call);
+\a \t
+
+-- A change is seen in updated_at and in the mark of its transaction.
+SELECT updated_at AS before FROM rule_webhooks WHERE webhook_name = 'orders' \gset
+UPDATE rule_webhooks SET description = 'All orders', updated_at = '-infinity', changed_xid = '1' WHERE webhook_name = 'orders';
+SELECT updated_at >= :'before' AS kept_by_the_trigger, changed_xid::text::bigint > 1 AS marked_by_the_trigger
+FROM rule_webhooks WHERE webhook_name = 'orders';
+
+-- Deleting a webhook takes its secrets, queue rows and receipts with it.
+SELECT rule_webhook_register('gone', 'https://example.com') AS gone \gset
+SELECT rule_webhook_enqueue(:gone, '{}') IS NOT NULL AS queued, rule_webhook_secret_set(:gone, 's') IS NOT NULL AS signed;
+SELECT verdict FROM t.admit('w', t.message('gone', 'm'));
+SELECT rule_webhook_delete(:gone);
+SELECT (SELECT count(*) FROM rule_webhook_queue WHERE webhook_id = :gone) AS queue_rows,
+       (SELECT count(*) FROM rule_webhook_secrets WHERE webhook_id = :gone) AS secrets,
+       (SELECT count(*) FROM rule_webhook_receipts WHERE webhook_id = :gone) AS receipts;
+SELECT rule_webhook_delete(t.id('orders'));

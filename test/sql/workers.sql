@@ -1,0 +1,59 @@
+-- Who a worker is, what it knows, what it holds.
+SET search_path = re;
+\pset null -
+SELECT (source_id = (SELECT source_id FROM rule_engine_source)) AS source, lease_ms, settings
+FROM rule_worker_hello('w1', 'webhook-workers', '0.1.0', '{}', '{WEBHOOKS,WEBHOOKS,OTHER,NULL,""}');
+SELECT stream_name, consumer_name, queue_group, ack_policy, max_deliver, messages_delivered, active, last_active_at IS NOT NULL AS dated
+FROM rule_nats_consumer_stats ORDER BY stream_name;
+\a \t
+SELECT c.call || E'\n    ' || t.error(c.call)
+FROM (VALUES
+    ($$SELECT * FROM rule_worker_hello(NULL, 'g', '1', '{}', '{}')$$),
+    ($$SELECT * FROM rule_worker_hello('w', NULL, '1', '{}', '{}')$$),
+    ($$SELECT * FROM rule_worker_hello(E'w\t', 'g', '1', '{}', '{}')$$),
+    ($$SELECT * FROM rule_worker_heartbeat(NULL, '[]', '{}')$$)
+) AS c (call);
+\a \t
+
+-- What changed since the mark: a webhook, its secret, and nothing twice.
+SELECT webhook_id, mark IS NOT NULL AS marked FROM rule_worker_endpoints();
+SELECT rule_webhook_register('first', 'https://user:pw@example.com/p', 'PUT', '{"X-A": "b"}', p_timeout_ms => 45000) AS first \gset
+SELECT rule_webhook_register('second', 'https://example.com') AS second \gset
+SELECT mark AS mark FROM rule_worker_endpoints() LIMIT 1 \gset
+SELECT webhook_name, url, method, headers, timeout_ms, secrets, enabled FROM rule_worker_endpoints();
+SELECT webhook_name FROM rule_worker_endpoints(:'mark');
+SELECT rule_webhook_update(:second, p_enabled => false);
+SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
+-- A mark from beyond our time is of no use: everything comes again.
+SELECT webhook_name FROM rule_worker_endpoints('9000000:9000000:');
+
+-- A heartbeat writes totals and renews what is held, in the queue and in the receipts, longer for a longer time-out.
+SELECT rule_webhook_enqueue(:first, '{}') AS row \gset
+SELECT count(*) FROM rule_worker_claim('w1', 10, '{}');
+SELECT verdict FROM t.admit('w1', t.message('first', 'm1'), t.message('first', 'm2'));
+UPDATE rule_webhook_queue SET lease_until = now() + interval '1 second';
+UPDATE rule_webhook_receipts SET lease_until = now() + interval '1 second';
+SELECT verdict, jsonb_array_length(lost -> 'queue') AS rows, lost #> '{receipts,0,1}' AS receipt
+FROM rule_worker_heartbeat('w1', '[{"stream": "WEBHOOKS", "group": "g", "delivered": 3, "acknowledged": 2, "pending": 1, "redelivered": 1, "avg_ms": 3.14159, "active": true}]',
+    jsonb_build_object('queue', jsonb_build_array(:row, 999999999, 'x', NULL), 'receipts', jsonb_build_array(
+        jsonb_build_array(:first, 'm1', 0), jsonb_build_array(:first, 'other', 0), jsonb_build_array('x'), 5)));
+SELECT message_id = 'm1' AS held, lease_until - now() > interval '70 seconds' AS renewed FROM rule_webhook_receipts ORDER BY message_id;
+SELECT lease_until - now() > interval '70 seconds' AS renewed FROM rule_webhook_queue WHERE queue_id = :row;
+-- Of another worker, all is lost.
+SELECT lost -> 'queue' = jsonb_build_array(:row) AS row, lost #> '{receipts,0,1}' AS receipt
+FROM rule_worker_heartbeat('w2', NULL, jsonb_build_object('queue', jsonb_build_array(:row), 'receipts', jsonb_build_array(jsonb_build_array(:first, 'm1', 0))));
+-- A stream event whose receipt is a queue row is renewed by the name that the worker knows.
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route, next_retry_at) VALUES (:first, 'm3', '{}', 'stream', now() + interval '30 seconds');
+SELECT verdict FROM t.admit('w1', t.message('first', 'm3'));
+UPDATE rule_webhook_queue SET lease_until = now() + interval '1 second' WHERE message_id = 'm3';
+SELECT lost FROM rule_worker_heartbeat('w1', '[]', jsonb_build_object('receipts', jsonb_build_array(jsonb_build_array(:first, 'm3', 0))));
+SELECT lease_until - now() > interval '70 seconds' AS renewed FROM rule_webhook_queue WHERE message_id = 'm3';
+
+-- Totals replace totals; whatever makes no sense is left out.
+SELECT verdict, lost FROM rule_worker_heartbeat('w1', '[{"stream": "WEBHOOKS", "delivered": 5, "acknowledged": -1, "active": false}, {}, 7, {"stream": ""}]', '[]');
+SELECT queue_group, messages_delivered, messages_acknowledged, messages_pending, messages_redelivered, avg_processing_time_ms, active
+FROM rule_nats_consumer_stats WHERE stream_name = 'WEBHOOKS';
+SELECT verdict FROM rule_worker_heartbeat('w1', '"x"', NULL);
+
+SELECT rule_webhook_delete(webhook_id) FROM rule_webhooks;
+DELETE FROM rule_nats_consumer_stats;
