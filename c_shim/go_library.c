@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands/dbcommands.h"
@@ -197,6 +198,7 @@ start_library(void)
 	bool		known[NSIG];
 	sigset_t	all;
 	sigset_t	opened;
+	struct rlimit descriptors;
 	char	  **arguments;
 	int			nslots;
 	int32		abi = 0;
@@ -223,6 +225,8 @@ start_library(void)
 	pthread_sigmask(SIG_SETMASK, &all, &opened);
 	for (int sig = 1; sig < NSIG; sig++)
 		known[sig] = sigaction(sig, NULL, &actions[sig]) == 0;
+	/* Go raises the soft limit for itself; what Postgres starts would inherit it. */
+	getrlimit(RLIMIT_NOFILE, &descriptors);
 
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (handle == NULL)
@@ -238,6 +242,7 @@ start_library(void)
 	for (int sig = 1; sig < NSIG; sig++)
 		if (known[sig] && sig != SIGSEGV && sig != SIGBUS)
 			sigaction(sig, &actions[sig], NULL);
+	setrlimit(RLIMIT_NOFILE, &descriptors);
 	memcpy(kernel_argv, arguments, nslots * sizeof(char *));
 	pthread_sigmask(SIG_SETMASK, &opened, NULL);
 	pfree(arguments);

@@ -1,6 +1,18 @@
 \echo Use "CREATE EXTENSION rule_engine" to load this file. \quit
 -- What every installation has: the ledger of migrations, the name of this database, the registry of webhooks.
 
+-- Go and NATS speak UTF-8; a database that does not would send bytes that are no JSON.
+DO $$
+BEGIN
+    IF pg_catalog.current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE feature_not_supported USING
+            MESSAGE = pg_catalog.format('rule_engine needs a database in UTF8, and this one is in %s',
+                                        pg_catalog.current_setting('server_encoding')),
+            HINT = 'Create the database with ENCODING ''UTF8''.';
+    END IF;
+END
+$$;
+
 CREATE TABLE @extschema@.rule_engine_migrations (
     migration  integer     NOT NULL CONSTRAINT rule_engine_migrations_pkey PRIMARY KEY,
     name       text        NOT NULL,

@@ -44,7 +44,9 @@ func (e *engine) compile(c call, f func() map[string]any) ([]string, int64, erro
 // alignStreams is rule_nats_init: connect now, and bring the configuration's
 // streams in line when the caller administers them, or say how they differ.
 func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
-	e.enter(c)
+	if err := e.enter(c); err != nil {
+		return nil, 0, err
+	}
 	config, err := e.configByName(name)
 	if err != nil {
 		return nil, 0, err
@@ -53,7 +55,7 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 		return nil, 0, mistake(statePrerequisite, "Set enabled in its row of rule_nats_config.",
 			"NATS configuration %q is disabled", name)
 	}
-	pool, err := e.pool(config)
+	pool, err := e.pool(c, config)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -86,7 +88,9 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 
 // checkHealth is rule_nats_health_check.
 func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
-	e.enter(c)
+	if err := e.enter(c); err != nil {
+		return nil, 0, err
+	}
 	config, err := e.configByName(name)
 	if err != nil {
 		return nil, 0, err
@@ -98,7 +102,7 @@ func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
 		answer["pool_stats"] = poolStats(nats.Stats{})
 		return e.compile(c, func() map[string]any { return answer })
 	}
-	pool, err := e.pool(config)
+	pool, err := e.pool(c, config)
 	if err != nil {
 		return nil, 0, err
 	}
