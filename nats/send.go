@@ -62,7 +62,7 @@ func (s *sending) run(f func() error) {
 				s.outcomes[i] = Outcome{Kind: Unknown, Code: CodeInternal, Text: err.Error()}
 			}
 		}
-		s.end()
+		guard(s.end)
 	}
 }
 

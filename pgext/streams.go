@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync/atomic"
 
 	"rule_engine/nats"
@@ -31,7 +32,7 @@ func (e *engine) compile(c call, f func() map[string]any) ([]string, int64, erro
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				r.answer = map[string]any{"success": false, "error": "internal error"}
+				r.answer = map[string]any{"success": false, "error": fmt.Sprintf("panic: %v", p)}
 			}
 			r.ready.Store(true)
 			e.wake()
