@@ -12,6 +12,7 @@ func TestWhileNATSIsAwayEventsWaitInTheQueueAndArriveAfterwards(t *testing.T) {
 	b.worker(t)
 	published(t, b.application, id, "before")
 	b.arrived(t, "before")
+	b.settled(t) // an ack that NATS does not get would come back after more than a minute
 
 	b.NATS.Stop()
 	tx := begin(t, b.application)

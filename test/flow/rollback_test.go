@@ -2,9 +2,12 @@ package flow
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/system"
 )
 
 const drops = "SELECT count(*) FROM rule_webhook_drops WHERE reason = 'rolled back' AND message_id = $1"
@@ -19,7 +22,7 @@ func begin(t *testing.T, conn *pgx.Conn) pgx.Tx {
 func TestWhatRolledBackIsNeverDelivered(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
-	b.worker(t)
+	w := b.worker(t)
 
 	tx := begin(t, b.application)
 	published(t, tx, id, "rolled-back")
@@ -31,6 +34,28 @@ func TestWhatRolledBackIsNeverDelivered(t *testing.T) {
 	b.settled(t)
 	b.arrived(t, "committed")
 	b.count(t, 1, "SELECT count(*) FROM rule_nats_publish_history")
+
+	// Nor by the commit of another transaction that used its message id, before it or after it.
+	require.NoError(t, w.Stop())
+	tx = begin(t, b.application)
+	publishedBody(t, tx, id, "undone-first", `{"try": "rolled back"}`)
+	require.NoError(t, tx.Rollback(t.Context()))
+	publishedBody(t, b.application, id, "undone-first", `{"try": "committed"}`)
+	open := begin(t, b.Postgres.Connect(t, system.Database, system.Application))
+	publishedBody(t, open, id, "undone-last", `{"try": "rolled back"}`)
+	publishedBody(t, b.application, id, "undone-last", `{"try": "committed"}`)
+	require.NoError(t, open.Rollback(t.Context()))
+	b.inStream(t, 4)
+
+	b.worker(t)
+	b.arrived(t, "committed", "undone-first", "undone-last")
+	b.count(t, 1, drops, "undone-first")
+	b.count(t, 1, drops, "undone-last")
+	b.settled(t)
+	b.arrived(t, "committed", "undone-first", "undone-last")
+	for _, event := range []string{"undone-first", "undone-last"} {
+		require.Equal(t, []string{`{"try": "committed"}`}, b.bodies(event))
+	}
 }
 
 func TestARolledBackSavepointTakesItsOwnEventsAndNoOthers(t *testing.T) {
@@ -65,30 +90,41 @@ func TestARolledBackSavepointTakesItsOwnEventsAndNoOthers(t *testing.T) {
 func TestAnOpenTransactionsEventWaitsForItsEnd(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
-	b.worker(t)
+	// As many events of the open transaction as the worker carries at once.
+	b.worker(t, "BATCH_SIZE=2")
+	other := b.Postgres.Connect(t, system.Database, system.Application)
+	published(t, other, id, "before")
+	b.arrived(t, "before")
 
 	tx := begin(t, b.application)
-	published(t, tx, id, "late")
-	other := b.Postgres.Connect(t, "app", "application")
+	published(t, tx, id, "late-1")
+	published(t, tx, id, "late-2")
 	published(t, other, id, "early")
-	b.arrived(t, "early")
+	require.ElementsMatch(t, []string{"before", "early"}, idsOf(b.Endpoint.Await(2, atOnce)))
 
 	require.NoError(t, tx.Commit(t.Context()))
-	b.arrived(t, "early", "late")
+	b.arrived(t, "before", "early", "late-1", "late-2")
 	b.settled(t)
 }
+
+// atOnce is what a delivery may take that waits for nothing, on a machine that runs other tests.
+const atOnce = 3 * time.Second
 
 func TestARetriedTransactionMayUseItsMessageIDAgain(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
 
 	tx := begin(t, b.application)
-	published(t, tx, id, "retried")
+	publishedBody(t, tx, id, "retried", `{"try": 1}`)
 	require.NoError(t, tx.Rollback(t.Context()))
-	require.Equal(t, true, published(t, b.application, id, "retried")["republished"])
+	require.Equal(t, true, publishedBody(t, b.application, id, "retried", `{"try": 2}`)["republished"])
+	b.inStream(t, 2)
 
 	b.worker(t)
 	b.arrived(t, "retried")
+	b.count(t, 1, drops, "retried")
+	b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE message_id = 'retried' AND outcome = 'delivered'")
 	b.settled(t)
 	b.arrived(t, "retried")
+	require.Equal(t, []string{`{"try": 2}`}, b.bodies("retried"))
 }

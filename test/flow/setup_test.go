@@ -71,12 +71,19 @@ type executor interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// publish calls rule_webhook_call_unified and returns its answer.
+// publish calls rule_webhook_call_unified and returns its answer. The body says the id.
 func publish(t *testing.T, by executor, webhook int32, messageID string) map[string]map[string]any {
 	t.Helper()
+	return publishBody(t, by, webhook, messageID, bodyOf(messageID))
+}
+
+func bodyOf(messageID string) string { return fmt.Sprintf(`{"id": %q}`, messageID) }
+
+func publishBody(t *testing.T, by executor, webhook int32, messageID, body string) map[string]map[string]any {
+	t.Helper()
 	var answer map[string]map[string]any
-	err := by.QueryRow(t.Context(), "SELECT rule_webhook_call_unified($1, jsonb_build_object('id', $2::text), $2)",
-		webhook, messageID).Scan(&answer)
+	err := by.QueryRow(t.Context(), "SELECT rule_webhook_call_unified($1, $2::text::jsonb, $3)",
+		webhook, body, messageID).Scan(&answer)
 	require.NoError(t, err)
 	return answer
 }
@@ -84,7 +91,12 @@ func publish(t *testing.T, by executor, webhook int32, messageID string) map[str
 // published is publish for an event that reached the stream.
 func published(t *testing.T, by executor, webhook int32, messageID string) map[string]any {
 	t.Helper()
-	answer := publish(t, by, webhook, messageID)["nats"]
+	return publishedBody(t, by, webhook, messageID, bodyOf(messageID))
+}
+
+func publishedBody(t *testing.T, by executor, webhook int32, messageID, body string) map[string]any {
+	t.Helper()
+	answer := publishBody(t, by, webhook, messageID, body)["nats"]
 	require.Equal(t, true, answer["success"], "%v", answer)
 	return answer
 }
@@ -113,6 +125,17 @@ func (b *bundle) arrived(t *testing.T, ids ...string) {
 	for _, r := range requests {
 		require.NoError(t, r.Signature, r.ID())
 	}
+}
+
+// bodies are those that arrived under a message id.
+func (b *bundle) bodies(id string) []string {
+	all := []string{}
+	for _, r := range b.Endpoint.Requests() {
+		if r.ID() == id {
+			all = append(all, string(r.Body))
+		}
+	}
+	return all
 }
 
 func idsOf(requests []endpoint.Request) []string {

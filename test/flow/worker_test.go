@@ -65,7 +65,8 @@ func TestRetriesFollowThePolicyAndEndInADeadLetter(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
 			id := b.webhook(t, "orders", mode)
-			b.must(t, "UPDATE rule_webhooks SET max_retries = 2 WHERE webhook_id = $1", id)
+			b.must(t, `UPDATE rule_webhooks SET max_retries = 2, retry_delay_ms = 200, retry_backoff_multiplier = 2
+				WHERE webhook_id = $1`, id)
 			failures := map[string]int{}
 			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
 				failures[r.ID()]++
@@ -87,8 +88,30 @@ func TestRetriesFollowThePolicyAndEndInADeadLetter(t *testing.T) {
 				WHERE message_id = 'hopeless' AND outcome = 'dead' AND try = 3 AND status = 503 AND answer = 'not today'`)
 			b.count(t, 1, `SELECT count(*) FROM rule_webhook_queue
 				WHERE message_id = 'hopeless' AND status = 'failed' AND payload = '{"id": "hopeless"}'`)
+			// A delay is shortened by a fifth at most.
+			for _, event := range []string{"mended", "hopeless"} {
+				gaps := b.gaps(event)
+				require.GreaterOrEqual(t, gaps[0], 150*time.Millisecond, event)
+				require.GreaterOrEqual(t, gaps[1], 300*time.Millisecond, event)
+			}
 		})
 	}
+}
+
+// gaps are the times between the tries of an event.
+func (b *bundle) gaps(id string) []time.Duration {
+	var all []time.Duration
+	var last time.Time
+	for _, r := range b.Endpoint.Requests() {
+		if r.ID() != id {
+			continue
+		}
+		if !last.IsZero() {
+			all = append(all, r.At.Sub(last))
+		}
+		last = r.At
+	}
+	return all
 }
 
 func TestAnEndpointThatHangsIsOneFailedTry(t *testing.T) {

@@ -2,8 +2,6 @@ package publish
 
 import (
 	"encoding/json"
-	"os"
-
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -54,62 +52,6 @@ func TestAPublisherOnlyLearnsHowStreamsDiffer(t *testing.T) {
 	require.Equal(t, "created", b.init(t)[0]["state"])
 }
 
-func TestAChangedRowIsNoticedAtTheNextPublish(t *testing.T) {
-	b := setup(t)
-	conn := b.session(t)
-	require.Equal(t, "webhooks.orders", b.publish(t, conn, nil)["subject"])
-
-	exec(t, b.admin, "UPDATE rule_webhooks SET nats_subject = 'webhooks.changed' WHERE webhook_id = $1", b.webhook)
-	require.Equal(t, "webhooks.changed", b.publish(t, conn, nil)["subject"])
-
-	other := natsserver.RunProcess(t)
-	exec(t, b.admin, "UPDATE rule_nats_config SET nats_url = $1", other.URL())
-	require.EqualValues(t, 1, b.publish(t, conn, nil)["sequence"], "the first message of another server")
-
-	tx, err := conn.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), "UPDATE rule_webhooks SET nats_subject = 'webhooks.mine'")
-	require.NoError(t, err)
-	require.Equal(t, "webhooks.mine", b.publish(t, tx, nil)["subject"])
-	require.NoError(t, tx.Rollback(t.Context()))
-	require.Equal(t, "webhooks.changed", b.publish(t, conn, nil)["subject"])
-}
-
-func TestAPublishLooksNothingUp(t *testing.T) {
-	b := setup(t)
-	conn := b.session(t)
-	b.publish(t, conn, nil)
-	scans := func() int {
-		exec(t, conn, "SELECT pg_stat_force_next_flush()")
-		return b.count(t, `SELECT coalesce(sum(seq_scan) + sum(idx_scan), 0)::int FROM pg_stat_user_tables
-			WHERE relname IN ('rule_webhooks', 'rule_nats_config', 'rule_nats_streams', 'rule_engine_source')`)
-	}
-	before := scans()
-	for range 50 {
-		b.publish(t, conn, nil)
-	}
-	require.Equal(t, before, scans())
-}
-
-func TestACopyOfADatabaseHasASourceIDOfItsOwn(t *testing.T) {
-	b := setup(t)
-	b.publish(t, b.admin, "shared")
-	require.NoError(t, b.admin.Close(t.Context()))
-	root := cluster.Connect(t, "postgres", "postgres")
-	exec(t, root, "CREATE DATABASE copy_"+b.database+" TEMPLATE "+b.database)
-
-	original := b.database
-	b.database = "copy_" + original
-	b.admin = b.session(t)
-	exec(t, b.admin, "DELETE FROM rule_nats_publish_history")
-	answer := b.publish(t, b.admin, "shared")
-	require.Equal(t, false, answer["duplicate"], "%v", answer)
-	copied := b.count(t, "SELECT hashtext(source_id::text) FROM rule_engine_source")
-	b.database = original
-	b.admin = b.session(t)
-	require.NotEqual(t, copied, b.count(t, "SELECT hashtext(source_id::text) FROM rule_engine_source"))
-}
-
 func TestOneMessageIDOfTwoWebhooksIsTwoEvents(t *testing.T) {
 	b := setup(t)
 	require.Equal(t, false, b.publish(t, b.admin, "same")["duplicate"])
@@ -151,26 +93,4 @@ func TestWithoutJetStreamAPublishHasNoStreamAndNoSequence(t *testing.T) {
 	message, err := heard.NextMsgWithContext(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, `{"n": 1}`, string(message.Data))
-}
-
-func TestNoSecretReachesALogAnErrorOrARow(t *testing.T) {
-	b := setup(t)
-	const secret = "s3cr3t-t0ken"
-	exec(t, b.admin, "UPDATE rule_nats_config SET nats_url = 'nats://user:"+secret+"@127.0.0.1:1'")
-	answer := b.publish(t, b.admin, nil)
-	require.Equal(t, false, answer["success"])
-	for _, sql := range []string{
-		"SELECT rule_nats_init()::text", "SELECT rule_nats_health_check()::text",
-		"SELECT string_agg(h::text, ' ') FROM rule_nats_publish_history h",
-	} {
-		var said string
-		require.NoError(t, b.admin.QueryRow(t.Context(), sql).Scan(&said))
-		require.NotContains(t, said, secret, sql)
-	}
-	encoded, err := json.Marshal(answer)
-	require.NoError(t, err)
-	require.NotContains(t, string(encoded), secret)
-	log, err := os.ReadFile(cluster.Log)
-	require.NoError(t, err)
-	require.NotContains(t, string(log), secret)
 }

@@ -14,8 +14,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/endpoint"
 	"rule_engine/test/natsserver"
 	"rule_engine/test/postgres"
+	"rule_engine/test/worker"
 )
 
 // served is how long Postgres may take to serve an interrupt during a publish: 100 ms are promised,
@@ -89,6 +91,28 @@ func (b *bundle) stored(t *testing.T) uint64 {
 	return info.State.Msgs
 }
 
+// last counts the messages that the stream has ever taken.
+func (b *bundle) last(t *testing.T) uint64 {
+	t.Helper()
+	info, err := b.stream(t).Info(t.Context())
+	require.NoError(t, err)
+	return info.State.LastSeq
+}
+
+// endpoint receives the webhook's events from now on.
+func (b *bundle) endpoint(t *testing.T) *endpoint.Endpoint {
+	t.Helper()
+	e := endpoint.Run(t)
+	exec(t, b.admin, "UPDATE rule_webhooks SET webhook_url = $1 WHERE webhook_id = $2", e.URL(), b.webhook)
+	return e
+}
+
+func (b *bundle) worker(t *testing.T, env ...string) {
+	t.Helper()
+	worker.Run(t, append([]string{"DATABASE_URL=" + cluster.URL(b.database, "postgres"), "NATS_URL=" + b.nats.URL(),
+		"WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8"}, env...)...)
+}
+
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
@@ -108,6 +132,12 @@ func (b *bundle) count(t *testing.T, sql string, args ...any) (n int) {
 	t.Helper()
 	require.NoError(t, b.admin.QueryRow(t.Context(), sql, args...).Scan(&n))
 	return n
+}
+
+// becomes waits until a query gives this number.
+func (b *bundle) becomes(t *testing.T, want int, sql string, args ...any) {
+	t.Helper()
+	require.Eventually(t, func() bool { return b.count(t, sql, args...) == want }, 10*time.Second, 20*time.Millisecond, sql)
 }
 
 func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {

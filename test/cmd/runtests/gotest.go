@@ -104,7 +104,8 @@ func (p *goPackage) take(e goEvent) bool {
 }
 
 // outcomes are those of the leaves: a test with subtests counts only where it failed and none of
-// them did. A package that failed without a failed test counts as one.
+// them did. A package that failed without a failed test counts as one, and so does one that passed
+// without a test: its TestMain has run none. One without test files is skipped, and no outcome.
 func (p *goPackage) outcomes(ended string) []outcome {
 	var all []outcome
 	anyFailed := false
@@ -139,6 +140,10 @@ func (p *goPackage) outcomes(ended string) []outcome {
 	}
 	if ended == "fail" && !anyFailed {
 		all = append(all, outcome{suite: p.name, test: "(package)", status: failed, detail: p.output.String()})
+	}
+	if ended == "pass" && len(all) == 0 {
+		all = append(all, outcome{suite: p.name, test: "(package)", status: failed,
+			detail: p.output.String() + "it has tests and reported none\n"})
 	}
 	return all
 }

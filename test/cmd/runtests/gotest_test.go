@@ -67,6 +67,15 @@ func TestATestWithoutAnEndFailed(t *testing.T) {
 	require.Equal(t, []outcome{{suite: "p", test: "TestA", status: failed, detail: "panic: help\ndid not finish\n"}}, all)
 }
 
+func TestAPackageThatRanNoneOfItsTestsIsAFailure(t *testing.T) {
+	all, _ := read(t, `{"Action":"start","Package":"p"}
+{"Action":"output","Package":"p","Output":"ok  \tp\t0.004s\n"}
+{"Action":"pass","Package":"p","Elapsed":0.004}
+`)
+	require.Equal(t, []outcome{{suite: "p", test: "(package)", status: failed,
+		detail: "ok  \tp\t0.004s\nit has tests and reported none\n"}}, all)
+}
+
 func TestAPackageWithoutTestsIsNoOutcome(t *testing.T) {
 	all, _ := read(t, `{"Action":"output","Package":"p","Output":"?   \tp\t[no test files]\n"}
 {"Action":"skip","Package":"p"}

@@ -62,11 +62,17 @@ func (r *runner) broken(suite string, err error, output string) {
 func (r *runner) goTests(folder string, args ...string) {
 	cmd := r.command("scripts/go", append([]string{"test", "-json", "-timeout=20m"}, args...)...)
 	cmd.Dir = filepath.Join(program.Repository(), folder)
+	r.goTest("go test in "+folder, cmd)
+}
+
+// goTest runs a command that prints what `go test -json` does. Its exit code must say the same as
+// its events: a failure that shows in neither test nor package breaks the suite.
+func (r *runner) goTest(suite string, cmd *exec.Cmd) {
 	var other bytes.Buffer
 	events, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	if err := process.Start(cmd, syscall.SIGTERM); err != nil {
-		r.broken("go test in "+folder, err, "")
+		r.broken(suite, err, "")
 		return
 	}
 	ended := make(chan error, 1)
@@ -74,16 +80,18 @@ func (r *runner) goTests(folder string, args ...string) {
 		ended <- cmd.Wait()
 		writer.Close()
 	}()
-	ran := 0
+	explained := false
 	err := readGoTest(events, &other, func(p *goPackage, outcomes []outcome) {
-		ran++
+		explained = explained || count(outcomes).failed > 0
 		r.finished(p.name, time.Duration(p.elapsed*float64(time.Second)), outcomes, p.passedTests())
 	})
-	if err == nil && ran == 0 {
-		err = <-ended
+	// Where reading has failed nobody takes what the command still prints.
+	events.Close()
+	if exit := <-ended; err == nil && !explained {
+		err = exit
 	}
 	if err != nil {
-		r.broken("go test in "+folder, err, other.String())
+		r.broken(suite, err, other.String())
 	}
 }
 
