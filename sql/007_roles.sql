@@ -8,7 +8,7 @@ AS $$
     SELECT 'rule_engine_publisher', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_enqueue, rule_nats_init,
                   rule_row_changed, rule_row_changes, rule_payload_pick, rule_payload_drop, rule_payload_mask,
-                  rule_cloud_event, rule_event_id}'::text[]) f
+                  rule_cloud_event, rule_event_id, rule_webhook_trigger}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_publisher', 'SELECT (webhook_id, webhook_name, publish_mode, nats_subject, enabled)', 'TABLE', 'rule_webhooks'
     UNION ALL
@@ -21,7 +21,7 @@ AS $$
     SELECT 'rule_engine_admin', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_enqueue, rule_nats_init,
                   rule_row_changed, rule_row_changes, rule_payload_pick, rule_payload_drop, rule_payload_mask,
-                  rule_cloud_event, rule_event_id, rule_nats_health_check, rule_webhook_register, rule_webhook_update, rule_webhook_delete, rule_webhook_get,
+                  rule_cloud_event, rule_event_id, rule_webhook_trigger, rule_nats_health_check, rule_webhook_register, rule_webhook_update, rule_webhook_delete, rule_webhook_get,
                   rule_webhook_list, rule_webhook_enable_nats, rule_webhook_disable_nats, rule_nats_configure,
                   rule_nats_stream_create, rule_webhook_call_status, rule_webhook_secret_set, rule_webhook_secret_delete,
                   rule_nats_event_status, rule_nats_consumer_update_stats, rule_engine_source_renew}'::text[]) f
