@@ -6,7 +6,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     -- For applications: they publish, and see what a webhook is. No URL, no header, no payload of others.
     SELECT 'rule_engine_publisher', 'EXECUTE', 'FUNCTION', f
-    FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_enqueue, rule_nats_init,
+    FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_call, rule_webhook_enqueue, rule_nats_init,
                   rule_row_changed, rule_row_changes, rule_payload_pick, rule_payload_drop, rule_payload_mask,
                   rule_cloud_event, rule_event_id, rule_webhook_trigger}'::text[]) f
     UNION ALL
@@ -25,7 +25,8 @@ AS $$
                   rule_webhook_list, rule_webhook_enable_nats, rule_webhook_disable_nats, rule_nats_configure,
                   rule_nats_stream_create, rule_webhook_call_status, rule_webhook_secret_set, rule_webhook_secret_delete,
                   rule_nats_event_status, rule_nats_consumer_update_stats, rule_engine_source_renew, rule_engine_maintain,
-                  rule_nats_cleanup_old_history, rule_nats_cleanup_expired, rule_webhook_cleanup_old_calls}'::text[]) f
+                  rule_nats_cleanup_old_history, rule_nats_cleanup_expired, rule_webhook_cleanup_old_calls, rule_webhook_call,
+                  rule_webhook_retry, rule_nats_stats, rule_nats_config_info, rule_nats_test_connection, rule_nats_webhooks_list}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', t
     FROM unnest('{rule_webhooks, rule_nats_config, rule_nats_streams, rule_webhook_queue}'::text[]) t
@@ -47,7 +48,8 @@ AS $$
     UNION ALL
     -- For monitoring: numbers and states.
     SELECT 'rule_engine_monitor', 'EXECUTE', 'FUNCTION', f
-    FROM unnest('{rule_nats_health_check, rule_webhook_call_status, rule_nats_event_status}'::text[]) f
+    FROM unnest('{rule_nats_health_check, rule_webhook_call_status, rule_nats_event_status, rule_nats_stats,
+                  rule_nats_webhooks_list, rule_nats_test_connection}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_nats_consumer_stats,
