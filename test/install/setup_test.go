@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -195,4 +197,19 @@ func psql(database, folder string, args ...string) (string, error) {
 	cmd.Dir = folder
 	said, err := cmd.CombinedOutput()
 	return string(said), err
+}
+
+// sorted puts the entries of each access control list in order: a restore grants in another one.
+func sorted(lines []string) []string {
+	list := regexp.MustCompile(`\{[^{}]*=[^{}]*/[^{}]*\}`)
+	var all []string
+	for _, line := range lines {
+		all = append(all, list.ReplaceAllStringFunc(line, func(acl string) string {
+			entries := strings.Split(strings.Trim(acl, "{}"), ",")
+			slices.Sort(entries)
+			return strings.Join(entries, ",")
+		}))
+	}
+	slices.Sort(all)
+	return all
 }
