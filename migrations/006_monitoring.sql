@@ -53,6 +53,12 @@ INSERT INTO @extschema@.rule_engine_retention (table_name, keep, keep_failed, pr
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.rule_engine_retention', 'WHERE NOT pristine');
 
+-- A hold stops deliveries and nothing else: events are accepted and wait.
+ALTER TABLE @extschema@.rule_webhooks
+    ADD COLUMN held_reason text,
+    ADD COLUMN held_since  timestamptz,
+    ADD CONSTRAINT rule_webhooks_held_check CHECK ((held_reason IS NULL) = (held_since IS NULL));
+
 -- Rows of these live briefly and change several times: room on the page for the next version, and vacuum that comes
 -- by number, not by share.
 ALTER TABLE @extschema@.rule_webhook_queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01,
