@@ -29,6 +29,17 @@ END
 $psql$;
 \if false
 
+-- Messages and requests are UTF-8, and what another encoding cannot say would have to be lost somewhere.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
+        RAISE EXCEPTION USING ERRCODE = '0A000',
+            MESSAGE = pg_catalog.format('rule_engine needs a database in UTF8, this one is in %s', pg_catalog.getdatabaseencoding()),
+            HINT = 'Create it in a database made with ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END
+$$;
+
 -- What every installation has: the ledger of migrations, the name of this database, the registry of webhooks.
 
 CREATE TABLE @extschema@.rule_engine_migrations (
