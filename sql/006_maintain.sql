@@ -7,6 +7,12 @@ DECLARE
     v_report jsonb := '{"success": true}';
 BEGIN
     PERFORM @extschema@._rule_check_range(p_max_rows, 1, 10000000, 'p_max_rows');
+    -- TRUNCATE knows no snapshot: what an old one does not show would go uncounted, or be lost instead of kept.
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM @extschema@._rule_refuse(
+            format('maintenance cannot run in a %s transaction', upper(current_setting('transaction_isolation'))),
+            'Call it in READ COMMITTED.', '25001');
+    END IF;
     -- Two at a time would copy the rows that stay twice.
     IF NOT pg_try_advisory_xact_lock('@extschema@.rule_engine_retention'::regclass::oid::bigint::bit(32)::integer, 1) THEN
         RETURN jsonb_build_object('success', false, 'reason', 'another session maintains this database');

@@ -19,6 +19,9 @@ FROM (VALUES
     ($$SELECT re.rule_webhook_cleanup_old_calls('-1 second')$$)
 ) AS c (call);
 \a \t
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT t.error('SELECT re.rule_engine_maintain()');
+ROLLBACK;
 
 SELECT rule_webhook_register('kept', 'https://example.com') AS id \gset
 SELECT rule_webhook_register('deleted', 'https://example.com') AS gone \gset
