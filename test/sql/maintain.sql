@@ -91,6 +91,8 @@ SELECT t.history(:id, 'new', 0), t.history(:id, 'old', 2), t.history(:id, 'faile
 SELECT rule_nats_cleanup_old_history() AS none, (SELECT history_kept_since FROM rule_engine_source);
 SELECT rule_nats_cleanup_expired();
 SELECT round(extract(epoch FROM now() - history_kept_since) / 86400) AS days_ago FROM rule_engine_source;
+-- What was published before the mark is delivered, though its history is gone; what has no history since then rolled back.
+SELECT verdict, reason FROM t.admit('w', t.message('kept', 'expired', '77') || '{"age_ms": 345600000}', t.message('kept', 'no history', '77') || '{"age_ms": 86400000}');
 SELECT rule_nats_cleanup_old_history('36 hours') AS with_failures_kept, rule_nats_cleanup_old_history('36 hours', false) AS all_of_them;
 SELECT round(extract(epoch FROM now() - history_kept_since) / 86400) AS days_ago FROM rule_engine_source;
 SELECT message_id FROM rule_nats_publish_history ORDER BY publish_id;
