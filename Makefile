@@ -31,7 +31,10 @@ EXTRA_CLEAN = build
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifeq ($(PGXS),)
-$(warning pg_config not found: "scripts/need postgres" installs PostgreSQL with its headers)
+all install installcheck: no-pg-config
+.PHONY: no-pg-config
+no-pg-config:
+	@echo '$(PG_CONFIG) is no pg_config: "scripts/need postgres" installs PostgreSQL with its headers' >&2; exit 1
 else
 include $(PGXS)
 endif
@@ -39,7 +42,7 @@ endif
 # An install as root must not compile, least of all with another PATH than the build's.
 ifneq ($(filter install,$(MAKECMDGOALS)),)
 ifeq ($(filter all,$(MAKECMDGOALS)),)
-ifneq ($(shell $(MAKE) -q all 2>/dev/null && echo built),built)
+ifneq ($(shell $(MAKE) $(MAKEOVERRIDES) -q all 2>/dev/null && echo built),built)
 $(error run "make" first: install compiles nothing)
 endif
 endif
@@ -47,7 +50,7 @@ endif
 
 all: $(GO_LIBRARY) ## build the extension (needs a C compiler, Postgres' headers and Go: scripts/need build postgres go)
 
-$(OBJS): c_shim/shim.h c_shim/bridge.h rule_engine.control
+$(OBJS) $(OBJS:.o=.bc): c_shim/shim.h c_shim/bridge.h rule_engine.control
 
 $(GO_ARCHIVE): $(wildcard pgext/*.go nats/*.go nats/*/*.go) c_shim/bridge.h go.mod go.sum
 	@mkdir -p build
@@ -67,7 +70,7 @@ $(EXTENSION_SCRIPT): scripts/install-script rule_engine.control $(MIGRATIONS) $(
 install: install-go-library ## install into the Postgres of PG_CONFIG, as root; compiles nothing
 
 .PHONY: install-go-library
-install-go-library: installdirs
+install-go-library: $(GO_LIBRARY) installdirs
 	$(INSTALL_SHLIB) $(GO_LIBRARY) '$(DESTDIR)$(pkglibdir)/'
 
 uninstall: uninstall-go-library

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands/dbcommands.h"
@@ -124,32 +125,51 @@ go_leave(void)
 	pthread_sigmask(SIG_SETMASK, &postgres_mask, NULL);
 }
 
+/* The threads of this process, at most so many: a backend has one. */
+#define MAX_THREADS 256
+
+static int
+list_threads(int *threads)
+{
+	DIR		   *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+	int			n = 0;
+
+	if (tasks == NULL)
+		return 0;
+	while (n < MAX_THREADS && (task = readdir(tasks)) != NULL)
+		if (task->d_name[0] != '.')
+			threads[n++] = atoi(task->d_name);
+	closedir(tasks);
+	return n;
+}
+
 /*
  * A thread of Go that leaves one of Postgres' signals open would now and then
  * take it: a lost latch wake-up or a handler on the wrong thread. Raises an
- * error when there is one.
+ * error when there is one among those that the start has added; what another
+ * library did before is not ours to judge.
  */
 static void
-check_thread_masks(void)
+check_thread_masks(const int *before, int nbefore)
 {
 	static const int postgres_signals[] = {SIGURG, SIGINT, SIGTERM, SIGUSR1, SIGALRM};
-	DIR		   *tasks = opendir("/proc/self/task");
-	struct dirent *task;
+	int			threads[MAX_THREADS];
+	int			nthreads = list_threads(threads);
 
-	if (tasks == NULL)
-		return;
-	while ((task = readdir(tasks)) != NULL)
+	for (int t = 0; t < nthreads; t++)
 	{
-		char		path[300];
+		char		path[64];
 		char		line[256];
 		FILE	   *status;
 		unsigned long long mask = ~0ULL;
+		bool		ours = true;
 
-		if (task->d_name[0] == '.' || atoi(task->d_name) == MyProcPid)
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
-		status = fopen(path, "r");
-		if (status == NULL)
+		for (int i = 0; i < nbefore; i++)
+			if (before[i] == threads[t])
+				ours = false;
+		snprintf(path, sizeof(path), "/proc/self/task/%d/status", threads[t]);
+		if (!ours || (status = fopen(path, "r")) == NULL)
 			continue;
 		while (fgets(line, sizeof(line), status) != NULL)
 			if (sscanf(line, "SigBlk: %llx", &mask) == 1)
@@ -157,16 +177,12 @@ check_thread_masks(void)
 		fclose(status);
 		for (size_t i = 0; i < lengthof(postgres_signals); i++)
 			if ((mask & (1ULL << (postgres_signals[i] - 1))) == 0)
-			{
-				closedir(tasks);
 				ereport(ERROR,
 						(errcode(ERRCODE_SYSTEM_ERROR),
 						 errmsg("a thread of the Go runtime leaves signal %d open",
 								postgres_signals[i]),
 						 errhint("This build of rule_engine is not safe here; build it with its own Makefile.")));
-			}
 	}
-	closedir(tasks);
 }
 
 static void *
@@ -197,6 +213,9 @@ start_library(void)
 	bool		known[NSIG];
 	sigset_t	all;
 	sigset_t	opened;
+	struct rlimit descriptors;
+	int			threads[MAX_THREADS];
+	int			nthreads = list_threads(threads);
 	char	  **arguments;
 	int			nslots;
 	int32		abi = 0;
@@ -223,6 +242,8 @@ start_library(void)
 	pthread_sigmask(SIG_SETMASK, &all, &opened);
 	for (int sig = 1; sig < NSIG; sig++)
 		known[sig] = sigaction(sig, NULL, &actions[sig]) == 0;
+	/* Go raises the soft limit for itself; what Postgres starts would inherit it. */
+	getrlimit(RLIMIT_NOFILE, &descriptors);
 
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (handle == NULL)
@@ -238,6 +259,7 @@ start_library(void)
 	for (int sig = 1; sig < NSIG; sig++)
 		if (known[sig] && sig != SIGSEGV && sig != SIGBUS)
 			sigaction(sig, &actions[sig], NULL);
+	setrlimit(RLIMIT_NOFILE, &descriptors);
 	memcpy(kernel_argv, arguments, nslots * sizeof(char *));
 	pthread_sigmask(SIG_SETMASK, &opened, NULL);
 	pfree(arguments);
@@ -264,20 +286,22 @@ start_library(void)
 	library.streams = (re_go_streams_fn) library_symbol(handle, "re_go_streams", path);
 	library.step = (re_go_step_fn) library_symbol(handle, "re_go_step", path);
 	library.forget = (re_go_forget_fn) library_symbol(handle, "re_go_forget", path);
-	check_thread_masks();
+	check_thread_masks(threads, nthreads);
 
-	started_in = MyProcPid;
+	started_in = getpid();
 	start_failed = false;
 }
 
 /*
  * The library, started on first use. A process that was forked from one in
  * which Go runs has its memory but none of its threads: every call would hang.
+ * The kernel knows which process this is; a fork that Postgres did not make
+ * leaves MyProcPid as it was.
  */
 const GoLibrary *
 go_library(void)
 {
-	if (started_in == MyProcPid)
+	if (started_in == getpid())
 		return &library;
 	if (start_failed || started_in != 0 || !IsUnderPostmaster)
 		ereport(ERROR,

@@ -45,15 +45,18 @@ host_begin(MemoryContext results, Oid owner)
 	state.parked = NULL;
 }
 
+/*
+ * Raises the error that waits, if there is one: it comes before whatever Go
+ * makes of it.
+ */
 void
 host_raise_parked(void)
 {
 	ErrorData  *error = state.parked;
 
 	state.parked = NULL;
-	if (error == NULL)
-		elog(ERROR, "Go reports a parked error, but there is none");
-	ReThrowError(error);
+	if (error != NULL)
+		ReThrowError(error);
 }
 
 /*

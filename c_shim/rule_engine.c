@@ -213,8 +213,9 @@ end_conversation(const GoLibrary *go, Conversation *conversation, int32 status, 
 		}
 		PG_END_TRY();
 	}
+	host_raise_parked();
 	if (status == RE_PARKED)
-		host_raise_parked();
+		elog(ERROR, "Go reports a parked error, but there is none");
 	if (status == RE_ERROR)
 		raise_reply(reply);
 }

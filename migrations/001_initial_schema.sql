@@ -29,18 +29,19 @@ END
 $psql$;
 \if false
 
--- Messages and requests are UTF-8, and what another encoding cannot say would have to be lost somewhere.
+-- What every installation has: the ledger of migrations, the name of this database, the registry of webhooks.
+
+-- Go and NATS speak UTF-8; a database that does not would send bytes that are no JSON.
 DO $$
 BEGIN
-    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
-        RAISE EXCEPTION USING ERRCODE = '0A000',
-            MESSAGE = pg_catalog.format('rule_engine needs a database in UTF8, this one is in %s', pg_catalog.getdatabaseencoding()),
-            HINT = 'Create it in a database made with ENCODING ''UTF8'' TEMPLATE template0.';
+    IF pg_catalog.current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE feature_not_supported USING
+            MESSAGE = pg_catalog.format('rule_engine needs a database in UTF8, and this one is in %s',
+                                        pg_catalog.current_setting('server_encoding')),
+            HINT = 'Create the database with ENCODING ''UTF8''.';
     END IF;
 END
 $$;
-
--- What every installation has: the ledger of migrations, the name of this database, the registry of webhooks.
 
 CREATE TABLE @extschema@.rule_engine_migrations (
     migration  integer     NOT NULL CONSTRAINT rule_engine_migrations_pkey PRIMARY KEY,

@@ -50,11 +50,15 @@ type Stream struct {
 	DuplicateWindow time.Duration
 }
 
+// leastReconnectDelay keeps a backend from spinning while NATS is away.
+const leastReconnectDelay = 100 * time.Millisecond
+
 // options are the client's options for a connection named name. The values
 // that differ from the client's defaults are those that keep its promises to
 // us: no message is buffered while disconnected and sent later, no write to a
 // frozen peer lasts longer than a publish may.
 func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, error) {
+	delay := max(c.ReconnectDelay, leastReconnectDelay)
 	opts := []nats.Option{
 		nats.Name(name),
 		nats.DontRandomize(),
@@ -63,8 +67,8 @@ func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, e
 		nats.FlusherTimeout(c.PublishTimeout),
 		nats.ReconnectOnFlusherError(),
 		nats.MaxReconnects(c.MaxReconnects),
-		nats.ReconnectWait(c.ReconnectDelay),
-		nats.ReconnectJitter(c.ReconnectDelay/4, c.ReconnectDelay/4),
+		nats.ReconnectWait(delay),
+		nats.ReconnectJitter(delay/4, delay/4),
 		nats.PingInterval(10 * time.Second),
 		nats.IgnoreAuthErrorAbort(),
 		nats.ErrorHandler(onError),
@@ -165,11 +169,9 @@ func RedactURL(url string) string {
 	return scheme + "://" + rest
 }
 
-// ShownURLs are the configuration's URLs as they may be shown.
+// ShownURLs are the configuration's URLs as they may be shown. A comma can be
+// part of a password, so where one URL has user info nothing before the last
+// '@' is shown.
 func (c *Config) ShownURLs() string {
-	shown := make([]string, len(c.URLs))
-	for i, url := range c.URLs {
-		shown[i] = RedactURL(url)
-	}
-	return strings.Join(shown, ",")
+	return RedactURL(strings.Join(c.URLs, ","))
 }

@@ -44,6 +44,8 @@ func TestAURLIsShownWithoutUserInfo(t *testing.T) {
 	}
 	c := Config{URLs: []string{"nats://a:b@one", "nats://two"}}
 	require.Equal(t, "nats://***@one,nats://two", c.ShownURLs())
+	c = Config{URLs: []string{"nats://a:12", "s3cret@one"}}
+	require.Equal(t, "nats://***@one", c.ShownURLs())
 }
 
 func TestAWrongSecretIsRefusedWithoutShowingIt(t *testing.T) {

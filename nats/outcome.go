@@ -42,9 +42,9 @@ type Outcome struct {
 	Stream    string
 	Sequence  uint64
 	Duplicate bool
-	// Resent says that the message was sent more than once under its id, so that
+	// resent says that the message was sent more than once under its id, so that
 	// a duplicate may be of its own making.
-	Resent bool
+	resent bool
 	Code   string
 	Text   string
 }
@@ -56,8 +56,12 @@ func rejected(code, format string, args ...any) Outcome {
 // away is a message that was not sent since there is no connection.
 func away(err error) Outcome {
 	var settings *settingsError
-	if errors.As(err, &settings) {
+	switch {
+	case errors.As(err, &settings):
 		return rejected(CodeSettings, "%s", settings.Error())
+	case errors.Is(err, nats.ErrMaxPayload):
+		// The client counts the headers, too.
+		return rejected(CodeTooLarge, "payload and headers are over the server's max_payload")
 	}
 	return rejected(CodeAway, "NATS is away: %s", explain(err))
 }
@@ -100,7 +104,8 @@ func explain(err error) string {
 	var parse *url.Error
 	switch {
 	case errors.As(err, &parse):
-		return parse.Err.Error()
+		// What it says can quote a password.
+		return "nats_url holds no URL"
 	case errors.Is(err, nats.ErrNoServers):
 		// What the client makes of refused connections.
 		return "connection refused"

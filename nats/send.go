@@ -2,12 +2,15 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rule_engine/nats/wire"
 )
 
 // Message is an event as it goes to NATS.
@@ -59,7 +62,7 @@ func (s *sending) run(f func() error) {
 				s.outcomes[i] = Outcome{Kind: Unknown, Code: CodeInternal, Text: err.Error()}
 			}
 		}
-		s.end()
+		guard(s.end)
 	}
 }
 
@@ -149,8 +152,8 @@ func (s *sending) notHanded(i int, err error) Outcome {
 // round stands: that the same message is a duplicate now is our own doing.
 func (s *sending) settle(i int, outcome Outcome) {
 	if s.outcomes[i].Kind != Acked {
-		outcome.Resent = s.outcomes[i].Resent || s.outcomes[i].Code == CodeNoAnswer
-		if outcome.Resent && outcome.Kind == Rejected {
+		outcome.resent = s.outcomes[i].resent || s.outcomes[i].Code == CodeNoAnswer
+		if outcome.resent && outcome.Kind == Rejected {
 			// The copy that was not answered may be in the stream all the same.
 			outcome.Kind, outcome.Code = Unknown, CodeNoAnswer
 		}
@@ -164,6 +167,10 @@ func (s *sending) settle(i int, outcome Outcome) {
 // endRound must not block: it runs on the client's goroutines.
 func (s *sending) endRound() {
 	for i, outcome := range s.outcomes {
+		if outcome.resent && outcome.Duplicate {
+			go s.run(func() error { s.recognize(i); s.endRound(); return nil })
+			return
+		}
 		if outcome.Kind == Unknown && time.Now().Before(s.deadline) {
 			go s.run(func() error { s.again(i); return nil })
 			return
@@ -187,6 +194,29 @@ func (s *sending) again(from int) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s.round(from)
+}
+
+// recognize looks whether the copy that a message sent twice is a duplicate of
+// is its own first one. Where that cannot be seen it stays a duplicate.
+func (s *sending) recognize(i int) {
+	outcome := &s.outcomes[i]
+	outcome.resent = false
+	ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
+	defer cancel()
+	stream, err := s.link.js.Stream(ctx, outcome.Stream)
+	if err != nil {
+		return
+	}
+	held, err := stream.GetMsg(ctx, outcome.Sequence)
+	if err != nil {
+		return
+	}
+	for _, name := range []string{wire.HeaderMsgID, wire.HeaderTransaction} {
+		if !slices.Equal(held.Header[name], s.messages[i].Header[name]) {
+			return
+		}
+	}
+	outcome.Duplicate = false
 }
 
 // makeStream makes the stream that an enabled row of rule_nats_streams has for

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"rule_engine/nats"
@@ -55,17 +56,30 @@ func newEngine(db database, wake func(), name string, pid int32, oid uint32) *en
 	}
 }
 
-// enter begins each entry: what may have changed since the last is forgotten.
-func (e *engine) enter(c call) {
+// enter begins each entry: what may have changed since the last is forgotten,
+// and the connections of configurations that are gone or disabled are closed.
+func (e *engine) enter(c call) error {
 	if e.schema != c.schema {
 		e.schema = c.schema
 		e.plans = make(map[*statement]int64)
 		e.generation = 0
 	}
-	if e.generation != c.generation {
-		e.generation = c.generation
-		e.cache = cache{}
+	if e.generation == c.generation {
+		return nil
 	}
+	e.generation = c.generation
+	e.cache = cache{}
+	for id, pool := range e.pools {
+		config, err := e.config(id)
+		if errors.Is(err, errParked) {
+			return err
+		}
+		if err != nil || !config.enabled {
+			pool.Close()
+			delete(e.pools, id)
+		}
+	}
+	return nil
 }
 
 // start answers an operation at once when it can, or numbers it.
@@ -84,9 +98,11 @@ func (e *engine) step(c call, number int64) ([]string, error) {
 	if !ok {
 		return nil, bug("no operation %d", number)
 	}
+	// Gone before it is asked, so that a panic leaves nothing behind.
+	delete(e.operations, number)
 	answers, err := op.answers(e, c)
-	if answers != nil || err != nil {
-		delete(e.operations, number)
+	if answers == nil && err == nil {
+		e.operations[number] = op
 	}
 	return answers, err
 }

@@ -57,7 +57,7 @@ func re_go_send(c *C.re_call, route C.int32_t, events *C.re_event, n C.int32_t, 
 				webhookID:     int32(given[i].webhook_id),
 				messageID:     goText(given[i].message_id),
 				named:         given[i].message_id.data != nil,
-				payload:       []byte(goText(given[i].payload)),
+				payload:       C.GoBytes(unsafe.Pointer(given[i].payload.data), C.int(given[i].payload.len)),
 				payloadHandle: uint64(given[i].payload_handle),
 			}
 		}

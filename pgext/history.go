@@ -12,19 +12,23 @@ var (
 			kindText, kindXID8, kindBool, kindBool},
 		see: activeSnapshot,
 	}
+	// An unknown publish explains nothing: the copy in the stream may be another's.
 	findHistory = statement{
-		sql: `SELECT 1 FROM $SCHEMA.rule_nats_publish_history h
-		      WHERE h.webhook_id OPERATOR(pg_catalog.=) $1 AND h.message_id OPERATOR(pg_catalog.=) $2
-		            AND (h.success OR h.unknown) LIMIT 1`,
+		sql: `SELECT h.sequence_number FROM $SCHEMA.rule_nats_publish_history h
+		      WHERE h.webhook_id OPERATOR(pg_catalog.=) $1 AND h.message_id OPERATOR(pg_catalog.=) $2 AND h.success
+		      ORDER BY h.publish_id DESC LIMIT 1`,
 		kinds: []kind{kindInt4, kindText}, see: latestSnapshot,
 	}
 )
 
 // explained tells whether a publish that committed, or an earlier one of this
-// transaction, took the event's message id.
+// transaction, took the event's message id; then its message is the event's.
 func (e *engine) explained(ev *event) (bool, error) {
 	row, err := e.row(&findHistory, integer(ev.webhook.id), text(ev.messageID))
-	return row != nil, err
+	if err != nil || row == nil {
+		return false, err
+	}
+	return true, scan(row, &ev.outcome.Sequence)
 }
 
 // record writes the event's row of history.

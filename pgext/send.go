@@ -18,7 +18,9 @@ type sending struct {
 // send is the first half of the story, before the wait: load, validate, compose,
 // hand over.
 func (e *engine) send(c call, byMode bool, events []*event) ([]string, int64, error) {
-	e.enter(c)
+	if err := e.enter(c); err != nil {
+		return nil, 0, err
+	}
 	for _, ev := range events {
 		if err := e.load(ev, byMode); err != nil {
 			return nil, 0, err
@@ -46,14 +48,16 @@ func (s *sending) handOver(e *engine, c call, events []*event) error {
 		if err != nil {
 			return err
 		}
-		ev.started = time.Now()
+		if ev.started.IsZero() {
+			ev.started = time.Now()
+		}
 		if !config.enabled {
 			ev.ended = ev.started
 			ev.outcome = nats.Outcome{Kind: nats.Rejected, Code: nats.CodeSettings,
 				Text: "NATS configuration " + config.Name + " is disabled"}
 			continue
 		}
-		pool, err := e.pool(config)
+		pool, err := e.pool(c, config)
 		if err != nil {
 			return err
 		}

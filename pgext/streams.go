@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync/atomic"
 
 	"rule_engine/nats"
@@ -31,7 +32,7 @@ func (e *engine) compile(c call, f func() map[string]any) ([]string, int64, erro
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				r.answer = map[string]any{"success": false, "error": "internal error"}
+				r.answer = map[string]any{"success": false, "error": fmt.Sprintf("panic: %v", p)}
 			}
 			r.ready.Store(true)
 			e.wake()
@@ -44,7 +45,9 @@ func (e *engine) compile(c call, f func() map[string]any) ([]string, int64, erro
 // alignStreams is rule_nats_init: connect now, and bring the configuration's
 // streams in line when the caller administers them, or say how they differ.
 func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
-	e.enter(c)
+	if err := e.enter(c); err != nil {
+		return nil, 0, err
+	}
 	config, err := e.configByName(name)
 	if err != nil {
 		return nil, 0, err
@@ -53,7 +56,7 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 		return nil, 0, mistake(statePrerequisite, "Set enabled in its row of rule_nats_config.",
 			"NATS configuration %q is disabled", name)
 	}
-	pool, err := e.pool(config)
+	pool, err := e.pool(c, config)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -86,7 +89,9 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 
 // checkHealth is rule_nats_health_check.
 func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
-	e.enter(c)
+	if err := e.enter(c); err != nil {
+		return nil, 0, err
+	}
 	config, err := e.configByName(name)
 	if err != nil {
 		return nil, 0, err
@@ -98,7 +103,7 @@ func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
 		answer["pool_stats"] = poolStats(nats.Stats{})
 		return e.compile(c, func() map[string]any { return answer })
 	}
-	pool, err := e.pool(config)
+	pool, err := e.pool(c, config)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -227,41 +227,45 @@ func (e *engine) streams(config int32) ([]nats.Stream, error) {
 	return streams, nil
 }
 
-// source is this database's source id.
-func (e *engine) source() (string, error) {
+// source is this database's source id. A copy of a database gets its own at its
+// first publish: whoever only looks answers with the one that is there.
+func (e *engine) source(c call) (string, error) {
 	if e.cache.source != "" {
 		return e.cache.source, nil
 	}
-	row, err := e.row(&loadSource)
+	id, ours, err := e.readSource(&loadSource)
+	if err == nil && !ours && c.transaction != 0 {
+		if id, ours, err = e.readSource(&renewSource, bigint(int64(e.databaseOID))); err == nil && !ours {
+			// Another session's first publish was quicker.
+			id, ours, err = e.readSource(&loadSource)
+		}
+	}
 	if err != nil {
 		return "", err
 	}
-	var id string
-	var oid int64
-	if row != nil {
-		if err := scan(row, &id, &oid); err != nil {
-			return "", err
-		}
+	if id == "" {
+		return "", mistake(statePrerequisite, "rule_engine_source_renew() gives the database one.",
+			"this database has no source id")
 	}
-	if oid != int64(e.databaseOID) {
-		if row, err = e.row(&renewSource, bigint(int64(e.databaseOID))); err != nil {
-			return "", err
-		}
-		if row == nil {
-			return "", mistake(statePrerequisite, "rule_engine_source_renew() gives the database one.",
-				"this database has no source id")
-		}
-		if err := scan(row, &id, &oid); err != nil {
-			return "", err
-		}
+	if ours {
+		e.cache.source = id
 	}
-	e.cache.source = id
 	return id, nil
 }
 
+func (e *engine) readSource(s *statement, values ...value) (id string, ours bool, err error) {
+	row, err := e.row(s, values...)
+	if err != nil || row == nil {
+		return "", false, err
+	}
+	var oid int64
+	err = scan(row, &id, &oid)
+	return id, oid == int64(e.databaseOID), err
+}
+
 // pool is the configuration's pool, a new one where the configuration changed.
-func (e *engine) pool(c *configuration) (*nats.Pool, error) {
-	source, err := e.source()
+func (e *engine) pool(in call, c *configuration) (*nats.Pool, error) {
+	source, err := e.source(in)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ BEGIN
     END IF;
     FOREACH v_url IN ARRAY string_to_array(p_urls, ',') || CASE WHEN p_urls = '' THEN '{""}'::text[] END LOOP
         v_url := btrim(v_url);
-        IF v_url ~ '[[:cntrl:][:space:]]' OR octet_length(v_url) > 2048
+        IF v_url ~ '[[:cntrl:][:space:]]' OR v_url ~ '%(?![0-9A-Fa-f]{2})' OR octet_length(v_url) > 2048
            OR v_url !~* '^((nats|tls|ws|wss)://)?([^/?#@]*@)?(\[[0-9a-f:.]+\]|[^]:/?#@[]+)(:[0-9]{1,5})?/?$' THEN
             PERFORM @extschema@._rule_refuse(format('%s is malformed', p_what),
                 'A server is nats://host:4222, or tls, ws or wss instead of nats; several are separated by commas.');

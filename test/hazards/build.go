@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -114,10 +115,14 @@ func buildTree(name string, edits []edit, probed bool) (string, error) {
 		return "", err
 	}
 	if probed {
-		edits = append(append([]edit{}, probes...), edits...)
+		edits = slices.Concat(probes, edits)
 	}
-	for _, e := range edits {
-		if err := e.apply(source); err != nil {
+	edited, err := apply(edits)
+	if err != nil {
+		return "", err
+	}
+	for file, text := range edited {
+		if err := os.WriteFile(filepath.Join(source, file), []byte(text), 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -132,17 +137,23 @@ func buildTree(name string, edits []edit, probed bool) (string, error) {
 	return tree, compile(source, tree, edits)
 }
 
-// apply edits a file of the copied sources.
-func (e edit) apply(source string) error {
-	path := filepath.Join(source, e.file)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
+// apply answers the edited files.
+func apply(edits []edit) (map[string]string, error) {
+	edited := map[string]string{}
+	for _, e := range edits {
+		if _, begun := edited[e.file]; !begun {
+			text, err := os.ReadFile(filepath.Join(program.Repository(), e.file))
+			if err != nil {
+				return nil, err
+			}
+			edited[e.file] = string(text)
+		}
+		if n := strings.Count(edited[e.file], e.old); n != 1 {
+			return nil, fmt.Errorf("%s has the text of an edit %d times, not once:\n%s", e.file, n, e.old)
+		}
+		edited[e.file] = strings.Replace(edited[e.file], e.old, e.new, 1)
 	}
-	if n := strings.Count(string(text), e.old); n != 1 {
-		return fmt.Errorf("%s has the text of an edit %d times, not once:\n%s", e.file, n, e.old)
-	}
-	return os.WriteFile(path, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o644)
+	return edited, nil
 }
 
 // compile builds the libraries that the edits concern and puts them into the tree.

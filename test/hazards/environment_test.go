@@ -37,12 +37,12 @@ func TestADatabaseNameCannotSetGODEBUG(t *testing.T) {
 	require.Equal(t, injected, title[len(arguments):][:len(injected)], "the title lies where Go reads")
 
 	s.publish(t, nil)
-	for _, path := range threads(t, s.pid) {
-		require.True(t, signals(t, path, "SigBlk").has(syscall.SIGURG), "%s has SIGURG open: preemption is on", path)
-	}
 	s.fails(t, "22012", "SELECT 1 / 0")
 	by := b.sessionIn(t, database, role)
 	handOffs(t, by, s, 100, "")
+	for _, path := range threads(t, s.pid) {
+		require.True(t, signals(t, path, "SigBlk").has(syscall.SIGURG), "%s has SIGURG open: preemption is on", path)
+	}
 
 	// Postgres' own view of both is as it was.
 	require.Contains(t, read(t, fmt.Sprintf("/proc/%d/cmdline", s.pid)), injected+" [local] idle")

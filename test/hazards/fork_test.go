@@ -1,6 +1,7 @@
 package hazards
 
 import (
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,4 +38,22 @@ func TestProgramsRunWhereGoRuns(t *testing.T) {
 	var lines int
 	require.NoError(t, s.QueryRow(t.Context(), "SELECT count(*) FROM out").Scan(&lines))
 	require.Equal(t, 50, lines)
+}
+
+// Go raises the soft limit for itself, and select(2) in a program that inherited it would overflow.
+func TestTheLimitOnOpenFilesStays(t *testing.T) {
+	const limit = 600
+	var before syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
+	// The server takes it over from us.
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: before.Max}))
+	b := setup(t)
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
+
+	s := b.sessionWithGo(t)
+	s.do(t, "CREATE TEMP TABLE seen (files integer)")
+	s.do(t, "COPY seen FROM PROGRAM 'ulimit -S -n'")
+	var files int
+	require.NoError(t, s.QueryRow(t.Context(), "SELECT files FROM seen").Scan(&files))
+	require.Equal(t, limit, files)
 }

@@ -132,6 +132,9 @@ func (s *session) fails(t *testing.T, state, sql string, args ...any) *pgconn.Pg
 
 func requireState(t *testing.T, state string, err error) *pgconn.PgError {
 	t.Helper()
+	if errors.Is(err, errStalled) {
+		require.Fail(t, "not answered in time", "SQLSTATE %s was to come", state)
+	}
 	var pg *pgconn.PgError
 	require.ErrorAs(t, err, &pg)
 	require.Equal(t, state, pg.Code, pg.Message)

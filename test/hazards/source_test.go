@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,10 +73,14 @@ func TestNothingThatIsLinkedHandlesSignals(t *testing.T) {
 	require.NotContains(t, string(packages), "\nos/signal\n")
 }
 
+// functionsByName are a package's functions, and its methods with a dot before the name. Several types
+// may have a method of one name, and then all must be right.
+type functionsByName map[string][]*ast.FuncDecl
+
 // faults lists what is wrong in the files of a package.
 func faults(t *testing.T, sources ...string) (list []string) {
 	t.Helper()
-	functions := map[string]*ast.FuncDecl{}
+	functions := functionsByName{}
 	var files []*ast.File
 	for _, source := range sources {
 		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments|parser.SkipObjectResolution)
@@ -83,7 +88,11 @@ func faults(t *testing.T, sources ...string) (list []string) {
 		files = append(files, file)
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
-				functions[f.Name.Name] = f
+				key := f.Name.Name
+				if f.Recv != nil {
+					key = "." + key
+				}
+				functions[key] = append(functions[key], f)
 			}
 		}
 	}
@@ -138,18 +147,18 @@ func name(e ast.Expr) string {
 }
 
 // calleeRecovers is true of a function literal, or of a function of the package, that recovers.
-func calleeRecovers(call *ast.CallExpr, functions map[string]*ast.FuncDecl) bool {
+func calleeRecovers(call *ast.CallExpr, functions functionsByName) bool {
 	if literal, ok := call.Fun.(*ast.FuncLit); ok {
 		return recovers(literal.Body, functions)
 	}
 	called := name(call.Fun)
-	f := functions[called[strings.LastIndexByte(called, '.')+1:]]
-	return f != nil && recovers(f.Body, functions)
+	same := functions[called[max(strings.LastIndexByte(called, '.'), 0):]]
+	return len(same) > 0 && !slices.ContainsFunc(same, func(f *ast.FuncDecl) bool { return !recovers(f.Body, functions) })
 }
 
 // recovers is true of a body that begins with deferring a recover, or with the call of a function
 // of which it is true.
-func recovers(body *ast.BlockStmt, functions map[string]*ast.FuncDecl) bool {
+func recovers(body *ast.BlockStmt, functions functionsByName) bool {
 	if body == nil || len(body.List) == 0 {
 		return false
 	}

@@ -8,6 +8,8 @@ type variant struct {
 	edits  []edit
 	// probed builds the Go library with its probes (build.go).
 	probed bool
+	// tries is how often the test may pass before it fails, where chance has a part in it.
+	tries int
 }
 
 // without takes a text out of a file.
@@ -30,7 +32,7 @@ var (
 	preemptionAsked = edit{goLibrary, `"GODEBUG=asyncpreemptoff=1"`, `"NOTHING="`}
 	handlersStay    = edit{goLibrary, "if (known[sig] && sig != SIGSEGV && sig != SIGBUS)\n\t\t\tsigaction(sig, &actions[sig], NULL);",
 		"(void) known[sig];"}
-	masksNotChecked  = without(goLibrary, "\tcheck_thread_masks();\n\n")
+	masksNotChecked  = without(goLibrary, "\tcheck_thread_masks(threads, nthreads);\n\n")
 	argumentsUnclean = edit{goLibrary, "\tfor (int i = 0; i < kernel_argc; i++)\n\t\tkernel_argv[i] = name;\n",
 		"\treturn saved;\n\tfor (int i = 0; i < kernel_argc; i++)\n\t\tkernel_argv[i] = name;\n"}
 	symbolsShown = without("Makefile", " \\\n\t\t-Wl,--version-script=c_shim/exports.map")
@@ -56,6 +58,10 @@ var variants = []variant{
 	{
 		hazard: "signals open at the start, and nobody looks at the threads",
 		test:   "TestEveryThreadOfGoBlocksTheSignalsOfPostgres", edits: []edit{startMaskOpen, masksNotChecked},
+	},
+	{
+		hazard: "the same, seen by a backend that gets many signals",
+		test:   "TestSignalsThatArriveWhileGoRunsDoNoHarm", edits: []edit{startMaskOpen, masksNotChecked}, tries: 6,
 	},
 	{
 		hazard: "preemption by signal, start masked",
@@ -86,6 +92,10 @@ var variants = []variant{
 	{
 		hazard: "signals open while the backend's thread is in Go",
 		test:   "TestNoHandlerRunsWhileTheBackendIsInGo", edits: []edit{callMaskOpen}, probed: true,
+	},
+	{
+		hazard: "the same, seen by a backend that gets many signals",
+		test:   "TestSignalsThatArriveWhileGoRunsDoNoHarm", edits: []edit{callMaskOpen}, tries: 6,
 	},
 	{
 		hazard: "signals stay closed after a call of Go",
@@ -190,9 +200,14 @@ start_library(void)
 		edits:  []edit{{waiting, "__atomic_store_n(&go_signal.waiting, 1,", "__atomic_store_n(&go_signal.waiting, 0,"}},
 	},
 	{
+		hazard: "the limit on open files left as Go raised it",
+		test:   "TestTheLimitOnOpenFilesStays",
+		edits:  []edit{without(goLibrary, "\tsetrlimit(RLIMIT_NOFILE, &descriptors);\n")},
+	},
+	{
 		hazard: "Go called in a forked process",
 		test:   "TestAForkedChildNeverCallsGo",
-		edits:  []edit{{goLibrary, "if (started_in == MyProcPid)", "if (started_in != 0)"}},
+		edits:  []edit{{goLibrary, "if (started_in == getpid())", "if (started_in != 0)"}},
 	},
 }
 

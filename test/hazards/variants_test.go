@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/postgres"
 )
 
-var only = flag.String("only", "", "of the variants, those whose hazard or test matches this")
+var only = flag.String("only", "", "with -variants: only those whose hazard or test matches this")
 
 // runVariants builds each variant, runs its test, and answers 0 when each has failed and the cured
 // build passes all tests.
@@ -20,6 +25,15 @@ func runVariants() int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
+	}
+	// The first cluster makes what later ones are copied from, in the variants' trees too.
+	first, err := postgres.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := first.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	code := 0
 	for i, v := range variants {
@@ -30,7 +44,7 @@ func runVariants() int {
 		if verdict != failsAsItMust {
 			code = 1
 		}
-		fmt.Printf("%-22s  %s\n%24s%s\n%24s%s\n", verdict, v.hazard, "", v.test, "", said)
+		fmt.Printf("%-22s  %s: %s\n%24s%s\n", verdict, v.hazard, v.test, "", said)
 	}
 	if *only != "" {
 		return code
@@ -45,6 +59,25 @@ func runVariants() int {
 	return code
 }
 
+// A variant that no longer fits the sources would be found only where somebody builds it.
+func TestEveryVariantFitsTheSources(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	var tests strings.Builder
+	for _, file := range files {
+		tests.WriteString(read(t, file))
+	}
+	for _, v := range variants {
+		edits := v.edits
+		if v.probed {
+			edits = slices.Concat(probes, edits)
+		}
+		_, err := apply(edits)
+		require.NoError(t, err, v.hazard)
+		require.Contains(t, tests.String(), "\nfunc "+v.test+"(t ", v.hazard)
+	}
+}
+
 const (
 	failsAsItMust = "fails without its cure"
 	stillPasses   = "STILL PASSES"
@@ -57,7 +90,8 @@ func (v *variant) run(name string) (verdict, said string) {
 	if err != nil {
 		return notBuilt, err.Error()
 	}
-	output, err := runTests(tree, "^"+v.test+"$")
+	defer os.RemoveAll(filepath.Dir(tree))
+	output, err := runTests(tree, "^"+v.test+"$", fmt.Sprintf("-test.count=%d", max(v.tries, 1)), "-test.failfast")
 	if err == nil {
 		return stillPasses, ""
 	}
@@ -65,18 +99,18 @@ func (v *variant) run(name string) (verdict, said string) {
 }
 
 // runTests runs tests of this program on a tree.
-func runTests(tree, pattern string) (output string, err error) {
-	command := exec.Command(os.Args[0], "-test.run="+pattern, "-test.v", "-test.timeout=5m")
+func runTests(tree, pattern string, further ...string) (output string, err error) {
+	command := exec.Command(os.Args[0], append(further, "-test.run="+pattern, "-test.v", "-test.timeout=5m")...)
 	command.Env = append(os.Environ(), postgres.RootEnv+"="+tree)
 	text, err := command.CombinedOutput()
 	return string(text), err
 }
 
 var (
-	crash    = regexp.MustCompile(`server process .* (was terminated by signal|exited with exit code) [^\n]*|panic: [^\n]*`)
-	failure  = regexp.MustCompile(`Error Trace:[^\n]*\n(?:        \t[^\n]*\n)+`)
-	saying   = regexp.MustCompile(`(?m)^ *\tMessages: *\t(.*)$`)
-	finding  = regexp.MustCompile(`\tError: *\t([^\n]*(?:\n *\t *\t[^\n]*){0,2})`)
+	crash   = regexp.MustCompile(`server process .* (was terminated by signal|exited with exit code) [^\n]*|panic: [^\n]*`)
+	failure = regexp.MustCompile(`Error Trace:[^\n]*\n(?:        \t[^\n]*\n)+`)
+	saying  = regexp.MustCompile(`(?m)^ *\tMessages: *\t(.*)$`)
+	finding = regexp.MustCompile(`\tError: *\t([^\n]*(?:\n *\t *\t[^\n]*){0,2})`)
 )
 
 // complaint is the first failure that a test reported, and a crash that the server did, in one line.

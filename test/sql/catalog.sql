@@ -50,7 +50,7 @@ FROM members m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m
 ORDER BY c.relname COLLATE "C";
 
 -- Triggers
-SELECT replace(pg_get_triggerdef(t.oid), 're.', '')
+SELECT replace(pg_get_triggerdef(t.oid), 're.', '') || CASE t.tgenabled WHEN 'A' THEN ' ALWAYS' ELSE '' END
 FROM members m JOIN pg_trigger t ON m.classid = 'pg_class'::regclass AND t.tgrelid = m.objid AND NOT t.tgisinternal
 ORDER BY replace(pg_get_triggerdef(t.oid), 're.', '') COLLATE "C";
 

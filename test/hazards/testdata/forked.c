@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
@@ -28,7 +27,7 @@ publish_and_report(Oid publish, Datum webhook, Datum payload, int report)
 	const char *said = "published";
 	FmgrInfo	function;
 
-	MyProcPid = getpid();
+	/* MyProcPid stays the parent's: a fork that Postgres did not make. */
 	PG_TRY();
 	{
 		LOCAL_FCINFO(call, 3);
