@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* Raised by any change of this file; the shim refuses a library of another. */
-#define RE_ABI 1
+#define RE_ABI 2
 
 /* Bytes with a length, UTF-8, not terminated. data is NULL for what is absent. */
 typedef struct re_text
@@ -111,6 +111,7 @@ typedef struct re_call
 	re_text		schema;			/* of the extension, quoted where SQL needs it */
 	re_text		caller;			/* role in force at the call */
 	int32_t		in_trigger;
+	re_text		table;			/* whose trigger publishes; absent: none of ours */
 	int32_t		administrator;	/* caller may change rule_nats_streams */
 	uint64_t	transaction;	/* full id of the current (sub)transaction */
 	uint64_t	generation;		/* raised when cached rows may have changed */
@@ -118,6 +119,7 @@ typedef struct re_call
 
 typedef struct re_event
 {
+	re_text		webhook_name;	/* absent: webhook_id says which */
 	int32_t		webhook_id;
 	re_text		message_id;		/* absent: Go makes one */
 	re_text		payload;		/* JSON text */

@@ -93,23 +93,13 @@ rule_engine_invalidate(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* One call of a SQL function, and what Go leaves behind for it. */
-typedef struct Conversation
-{
-	re_call		call;
-	re_reply	reply;
-	Oid			owner;			/* of the extension */
-	MemoryContext context;
-	MemoryContextCallback release;
-} Conversation;
-
 static void
 release_reply(void *conversation)
 {
 	free(((Conversation *) conversation)->reply.buffer);
 }
 
-static re_text
+re_text
 text_of(const char *value)
 {
 	re_text		text = {value, strlen(value)};
@@ -130,7 +120,7 @@ called_in_trigger(void)
  * Collects what Go needs to know about the call. The function's own pg_proc row
  * says in which schema the extension lives and whose it is.
  */
-static Conversation *
+Conversation *
 begin_conversation(FunctionCallInfo fcinfo)
 {
 	Conversation *conversation = palloc0(sizeof(Conversation));
@@ -201,9 +191,9 @@ wait_until_done(const GoLibrary *go, Conversation *conversation, uint32 mark)
 
 /*
  * Takes an entry's status to its end: waits while Go waits, raises what there is
- * to raise, returns the answer.
+ * to raise. What is left is the answers.
  */
-static Datum
+static void
 end_conversation(const GoLibrary *go, Conversation *conversation, int32 status, uint32 mark)
 {
 	re_reply   *reply = &conversation->reply;
@@ -228,15 +218,20 @@ end_conversation(const GoLibrary *go, Conversation *conversation, int32 status, 
 		elog(ERROR, "Go reports a parked error, but there is none");
 	if (status == RE_ERROR)
 		raise_reply(reply);
-	return DirectFunctionCall1(jsonb_in,
-							   CStringGetDatum(pnstrdup(reply->answers[0].data,
-														reply->answers[0].len)));
+}
+
+static Datum
+first_answer(const Conversation *conversation)
+{
+	re_text		answer = conversation->reply.answers[0];
+
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(answer.data, answer.len)));
 }
 
 /*
  * A publish leaves a row. Where none can be written nothing may be sent either.
  */
-static void
+void
 require_writable(void)
 {
 	if (RecoveryInProgress())
@@ -252,15 +247,31 @@ require_writable(void)
 	PreventCommandIfParallelMode("publishing");
 }
 
+/*
+ * One batch, to its end.
+ */
+void
+send_events(Conversation *conversation, int32 route, re_event *events, int32 nevents)
+{
+	const GoLibrary *go = go_library();
+	int32		status;
+	uint32		mark;
+
+	conversation->call.transaction = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	mark = wait_mark();
+	host_begin(conversation->context, conversation->owner);
+	go_enter();
+	status = go->send(&conversation->call, route, events, nevents, &conversation->reply);
+	go_leave();
+	end_conversation(go, conversation, status, mark);
+}
+
 static Datum
 publish(FunctionCallInfo fcinfo, int32 route)
 {
-	const GoLibrary *go;
 	Conversation *conversation;
 	Jsonb	   *payload;
 	re_event	event = {0};
-	int32		status;
-	uint32		mark;
 
 	require_writable();
 	if (PG_ARGISNULL(0))
@@ -281,15 +292,9 @@ publish(FunctionCallInfo fcinfo, int32 route)
 	if (!PG_ARGISNULL(2))
 		event.message_id = text_of(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 
-	go = go_library();
 	conversation = begin_conversation(fcinfo);
-	conversation->call.transaction = U64FromFullTransactionId(GetCurrentFullTransactionId());
-	mark = wait_mark();
-	host_begin(conversation->context, conversation->owner);
-	go_enter();
-	status = go->send(&conversation->call, route, &event, 1, &conversation->reply);
-	go_leave();
-	return end_conversation(go, conversation, status, mark);
+	send_events(conversation, route, &event, 1);
+	return first_answer(conversation);
 }
 
 Datum
@@ -331,7 +336,8 @@ administer(FunctionCallInfo fcinfo, bool streams)
 	status = (streams ? go->streams : go->health) (&conversation->call, config,
 												   &conversation->reply);
 	go_leave();
-	return end_conversation(go, conversation, status, mark);
+	end_conversation(go, conversation, status, mark);
+	return first_answer(conversation);
 }
 
 Datum

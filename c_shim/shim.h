@@ -6,7 +6,24 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 #include "bridge.h"
+
+/* rule_engine.c: one call of a SQL function, and what Go leaves behind for it. */
+typedef struct Conversation
+{
+	re_call		call;
+	re_reply	reply;
+	Oid			owner;			/* of the extension */
+	MemoryContext context;
+	MemoryContextCallback release;
+} Conversation;
+
+extern re_text text_of(const char *value);
+extern void require_writable(void);
+extern Conversation *begin_conversation(FunctionCallInfo fcinfo);
+extern void send_events(Conversation *conversation, int32 route, re_event *events, int32 nevents);
 
 /* go_library.c: the Go library, opened at the first call that needs it. */
 typedef struct GoLibrary

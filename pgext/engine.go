@@ -12,6 +12,7 @@ type call struct {
 	schema        string
 	caller        string
 	inTrigger     bool
+	table         string // whose trigger publishes; empty when none of ours does
 	administrator bool
 	transaction   uint64
 	generation    uint64

@@ -12,8 +12,10 @@ import (
 
 // event is one call of a publish function on its way.
 type event struct {
-	webhookID int32
-	messageID string
+	webhookID   int32
+	webhookName string
+	byName      bool
+	messageID   string
 	// named says that the caller gave the message id, be it an empty one.
 	named         bool
 	payload       []byte
@@ -41,7 +43,7 @@ func (ev *event) latencyMS() float64 {
 // load finds the event's webhook and refuses what the caller got wrong, before
 // anything is sent or written.
 func (e *engine) load(ev *event, byMode bool) error {
-	w, err := e.webhook(ev.webhookID)
+	w, err := e.webhookOf(ev)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,8 @@ func re_go_send(c *C.re_call, route C.int32_t, events *C.re_event, n C.int32_t, 
 		batch := make([]*event, n)
 		for i := range given {
 			batch[i] = &event{
+				webhookName:   goText(given[i].webhook_name),
+				byName:        given[i].webhook_name.data != nil,
 				webhookID:     int32(given[i].webhook_id),
 				messageID:     goText(given[i].message_id),
 				named:         given[i].message_id.data != nil,
@@ -166,6 +168,7 @@ func goCall(c *C.re_call) call {
 		schema:        goText(c.schema),
 		caller:        goText(c.caller),
 		inTrigger:     c.in_trigger != 0,
+		table:         goText(c.table),
 		administrator: c.administrator != 0,
 		transaction:   uint64(c.transaction),
 		generation:    uint64(c.generation),

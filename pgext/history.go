@@ -38,7 +38,10 @@ func (e *engine) record(c call, ev *event) error {
 	sequence := bigint(int64(ev.outcome.Sequence))
 	sequence.null = ev.outcome.Sequence == 0
 	by := c.caller
-	if c.inTrigger {
+	switch {
+	case c.table != "":
+		by += " (trigger on " + c.table + ")"
+	case c.inTrigger:
 		by += " (trigger)"
 	}
 	_, err := e.run(&insertHistory,

@@ -34,6 +34,7 @@ type configuration struct {
 type cache struct {
 	source   string
 	webhooks map[int32]*webhook
+	named    map[string]int32 // webhooks by their names
 	configs  map[int32]*configuration
 	names    map[string]int32
 }
@@ -48,6 +49,11 @@ var (
 		      LEFT JOIN $SCHEMA.rule_nats_config c ON c.config_name OPERATOR(pg_catalog.=) 'default'
 		      WHERE w.webhook_id OPERATOR(pg_catalog.=) $1`,
 		kinds: []kind{kindInt4}, see: latestSnapshot,
+	}
+	findWebhook = statement{
+		sql: `SELECT w.webhook_id FROM $SCHEMA.rule_webhooks w
+		      WHERE w.webhook_name OPERATOR(pg_catalog.=) $1`,
+		kinds: []kind{kindText}, see: latestSnapshot,
 	}
 	findConfig = statement{
 		sql: `SELECT c.config_id FROM $SCHEMA.rule_nats_config c
@@ -84,6 +90,31 @@ var (
 		kinds: []kind{kindInt8}, see: activeSnapshot,
 	}
 )
+
+func (e *engine) webhookOf(ev *event) (*webhook, error) {
+	if !ev.byName {
+		return e.webhook(ev.webhookID)
+	}
+	if id, ok := e.cache.named[ev.webhookName]; ok {
+		return e.webhook(id)
+	}
+	row, err := e.row(&findWebhook, text(ev.webhookName))
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		return nil, mistake(stateUndefined, hintRegisteredBefore, "webhook %q does not exist", ev.webhookName)
+	}
+	var id int32
+	if err := scan(row, &id); err != nil {
+		return nil, err
+	}
+	if e.cache.named == nil {
+		e.cache.named = make(map[string]int32)
+	}
+	e.cache.named[ev.webhookName] = id
+	return e.webhook(id)
+}
 
 func (e *engine) webhook(id int32) (*webhook, error) {
 	if w, ok := e.cache.webhooks[id]; ok {

@@ -47,7 +47,7 @@ AS $$
         FROM pending p
         JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
         LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-        WHERE w.enabled AND EXISTS (
+        WHERE w.enabled AND w.held_since IS NULL AND EXISTS (
             SELECT FROM @extschema@.rule_webhook_queue q
             WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
         ORDER BY random())

@@ -28,7 +28,7 @@ BEGIN
     v_now := clock_timestamp();
     -- One statement, so that an event on its way from the receipts into the queue is seen in one of them.
     FOR v_event IN
-        SELECT u.n::integer AS n, w.enabled,
+        SELECT u.n::integer AS n, w.enabled, w.held_reason,
                q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at,
                r.state, r.lease_until AS r_lease_until
         FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
@@ -58,6 +58,10 @@ BEGIN
         ELSIF v_event.enabled IS NOT TRUE THEN
             v_verdicts[v_event.n] := 'wait';
             v_reasons[v_event.n] := 'the webhook is disabled';
+            v_waits[v_event.n] := 5000;
+        ELSIF v_event.held_reason IS NOT NULL THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'the webhook is held: ' || v_event.held_reason;
             v_waits[v_event.n] := 5000;
         ELSE
             -- What is not taken below changed hands in this moment.

@@ -6,7 +6,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     -- For applications: they publish, and see what a webhook is. No URL, no header, no payload of others.
     SELECT 'rule_engine_publisher', 'EXECUTE', 'FUNCTION', f
-    FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_enqueue, rule_nats_init}'::text[]) f
+    FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_call, rule_webhook_enqueue, rule_nats_init,
+                  rule_row_changed, rule_row_changes, rule_payload_pick, rule_payload_drop, rule_payload_mask,
+                  rule_cloud_event, rule_event_id, rule_webhook_trigger}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_publisher', 'SELECT (webhook_id, webhook_name, publish_mode, nats_subject, enabled)', 'TABLE', 'rule_webhooks'
     UNION ALL
@@ -18,18 +20,24 @@ AS $$
     -- For administrators: webhooks, configurations, streams, the queue. A signing secret is shown once, to who sets it.
     SELECT 'rule_engine_admin', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_webhook_publish_nats, rule_webhook_call_unified, rule_webhook_enqueue, rule_nats_init,
-                  rule_nats_health_check, rule_webhook_register, rule_webhook_update, rule_webhook_delete, rule_webhook_get,
+                  rule_row_changed, rule_row_changes, rule_payload_pick, rule_payload_drop, rule_payload_mask,
+                  rule_cloud_event, rule_event_id, rule_webhook_trigger, rule_nats_health_check, rule_webhook_register, rule_webhook_update, rule_webhook_delete, rule_webhook_get,
                   rule_webhook_list, rule_webhook_enable_nats, rule_webhook_disable_nats, rule_nats_configure,
                   rule_nats_stream_create, rule_webhook_call_status, rule_webhook_secret_set, rule_webhook_secret_delete,
-                  rule_nats_event_status, rule_nats_consumer_update_stats, rule_engine_source_renew}'::text[]) f
+                  rule_nats_event_status, rule_nats_consumer_update_stats, rule_engine_source_renew, rule_engine_maintain,
+                  rule_nats_cleanup_old_history, rule_nats_cleanup_expired, rule_webhook_cleanup_old_calls, rule_webhook_call,
+                  rule_webhook_retry, rule_webhook_hold, rule_webhook_resume, rule_nats_stats, rule_nats_config_info, rule_nats_test_connection, rule_nats_webhooks_list}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', t
     FROM unnest('{rule_webhooks, rule_nats_config, rule_nats_streams, rule_webhook_queue}'::text[]) t
     UNION ALL
+    SELECT 'rule_engine_admin', 'SELECT, UPDATE', 'TABLE', 'rule_engine_retention'
+    UNION ALL
     SELECT 'rule_engine_admin', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_receipts, rule_webhook_attempts,
                   rule_webhook_drops, rule_nats_publish_history, rule_nats_consumer_stats, nats_publish_summary,
-                  nats_performance_stats, nats_recent_failures, webhook_status_summary, rule_webhook_dead_letters}'::text[]) t
+                  nats_performance_stats, nats_recent_failures, webhook_status_summary, webhook_performance_stats,
+                  webhook_recent_failures, rule_webhook_dead_letters}'::text[]) t
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT (webhook_id, secret_name, created_at, expires_at), UPDATE (expires_at)', 'TABLE',
            'rule_webhook_secrets'
@@ -40,11 +48,13 @@ AS $$
     UNION ALL
     -- For monitoring: numbers and states.
     SELECT 'rule_engine_monitor', 'EXECUTE', 'FUNCTION', f
-    FROM unnest('{rule_nats_health_check, rule_webhook_call_status, rule_nats_event_status}'::text[]) f
+    FROM unnest('{rule_nats_health_check, rule_webhook_call_status, rule_nats_event_status, rule_nats_stats,
+                  rule_nats_webhooks_list, rule_nats_test_connection}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_nats_consumer_stats,
-                  nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary}'::text[]) t
+                  nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary,
+                  webhook_performance_stats, webhook_recent_failures, rule_engine_retention}'::text[]) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_role_grants() IS
     'Internal: what each role of rule_engine_create_roles() may do, beside using the schema.';

@@ -1,12 +1,14 @@
 -- PUBLIC gets nothing. Only objects that this script has just made are touched: a REVOKE that an update repeats would
--- take a DBA's own grants into the initial privileges, and dumps would lose them.
+-- take a DBA's own grants into the initial privileges, and dumps would lose them. A function without initial privileges
+-- is a new one. A relation without them may be new or come out of pg_upgrade, which drops those that say no more than
+-- the default; it gives PUBLIC nothing by itself, so that only one where PUBLIC holds something is touched.
 
 DO $$
 DECLARE
     v_object record;
     v_first boolean := NOT EXISTS (
-        SELECT FROM pg_catalog.pg_init_privs i WHERE i.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
-           AND i.objoid = '@extschema@.rule_webhooks'::pg_catalog.regclass);
+        SELECT FROM pg_catalog.pg_init_privs i WHERE i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+           AND i.objoid = '@extschema@._rule_source()'::pg_catalog.regprocedure);
     v_new integer := 0;
 BEGIN
     FOR v_object IN
@@ -22,11 +24,12 @@ BEGIN
           AND (c.oid IS NOT NULL OR d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
           AND NOT EXISTS (SELECT FROM pg_catalog.pg_init_privs i
                           WHERE i.classoid = d.classid AND i.objoid = d.objid AND i.objsubid = 0)
+          AND (c.oid IS NULL OR EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) a WHERE a.grantee = 0))
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM PUBLIC', v_object.kind, v_object.name);
         v_new := v_new + 1;
     END LOOP;
-    IF v_new > 0 AND NOT v_first THEN
+    IF NOT v_first AND (v_new > 0 OR EXISTS (SELECT FROM @extschema@.rule_engine_migrations m WHERE m.applied_at = pg_catalog.now())) THEN
         RAISE NOTICE 'rule_engine has new objects'
             USING HINT = 'SELECT rule_engine_create_roles() again, so that its roles may use them.';
     END IF;

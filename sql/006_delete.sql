@@ -1,0 +1,58 @@
+-- Deleting rows, so many at a time. The conditions below come from this schema's own code alone.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_check_older_than(p_older_than interval)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_older_than IS NULL THEN
+        PERFORM @extschema@._rule_refuse('p_older_than must not be NULL', 'Give an interval such as 30 days.', '22004');
+    ELSIF p_older_than < interval '0' THEN
+        PERFORM @extschema@._rule_refuse(format('p_older_than cannot be %s', p_older_than), 'Give an interval of zero or more, such as 30 days.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_check_older_than(interval) IS
+    'Internal: refuses an age that no row can have.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_rows_delete(
+    p_table text, p_time text, p_condition text, p_limit bigint, OUT removed bigint, OUT newest timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_leaf regclass;
+    v_removed bigint;
+    v_newest timestamptz;
+BEGIN
+    removed := 0;
+    FOR v_leaf IN
+        SELECT l.relid
+        FROM (SELECT t.relid FROM pg_partition_tree(format('@extschema@.%I', p_table)::regclass) t WHERE t.isleaf
+              UNION ALL
+              SELECT c.oid FROM pg_class c WHERE c.oid = format('@extschema@.%I', p_table)::regclass AND c.relkind = 'r') l
+        ORDER BY l.relid
+    LOOP
+        EXIT WHEN removed >= p_limit;
+        EXECUTE format('WITH gone AS (
+                            DELETE FROM ONLY %1$s r WHERE r.ctid = ANY (ARRAY(
+                                SELECT r.ctid FROM ONLY %1$s r WHERE %2$s LIMIT %3$s FOR UPDATE SKIP LOCKED))
+                            RETURNING %4$s AS at)
+                        SELECT count(*), max(g.at) FROM gone g', v_leaf, p_condition, p_limit - removed, p_time)
+        INTO v_removed, v_newest;
+        removed := removed + v_removed;
+        newest := greatest(newest, v_newest);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_rows_delete(text, text, text, bigint) IS
+    'Internal: deletes rows that meet a condition, at most so many, and tells the time of the newest.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_history_left(p_newest timestamptz)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A message is as old as NATS' clock says, a row as ours does: a minute lies between them at most.
+    UPDATE @extschema@.rule_engine_source s
+    SET history_kept_since = least(p_newest + interval '1 minute', clock_timestamp())
+    WHERE p_newest IS NOT NULL AND s.history_kept_since < least(p_newest + interval '1 minute', clock_timestamp())
+$$;
+COMMENT ON FUNCTION @extschema@._rule_history_left(timestamptz) IS
+    'Internal: moves the mark before which history cannot decide, since rows up to this time have gone. NULL is none.';

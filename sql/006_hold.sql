@@ -1,0 +1,76 @@
+-- An endpoint that is to be left alone for a while. Events are accepted, to the queue and to NATS, and wait.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_held_check()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (NEW.held_reason IS NULL) <> (NEW.held_since IS NULL) THEN
+        PERFORM @extschema@._rule_refuse('held_reason and held_since belong together',
+            'Use rule_webhook_hold() and rule_webhook_resume().');
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_webhooks_held_check() IS
+    'Internal trigger: refuses half a hold before a CHECK can print the row.';
+
+CREATE OR REPLACE TRIGGER rule_webhooks_held_check
+    BEFORE INSERT OR UPDATE ON @extschema@.rule_webhooks
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_held_check();
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_hold(p_webhook_id integer, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_reason IS NULL OR btrim(p_reason) = '' OR octet_length(p_reason) > 1000 THEN
+        PERFORM @extschema@._rule_refuse('a hold needs a reason',
+            'Say in at most 1000 bytes why, such as ''maintenance at the receiver''; webhook_status_summary shows it.',
+            CASE WHEN p_reason IS NULL THEN '22004' ELSE '22023' END);
+    END IF;
+    UPDATE @extschema@.rule_webhooks w SET held_reason = p_reason, held_since = coalesce(w.held_since, clock_timestamp())
+    WHERE w.webhook_id = p_webhook_id;
+    IF NOT FOUND THEN
+        PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_webhook_hold(integer, text) IS
+    'Delivers nothing to a webhook until rule_webhook_resume(). Events are accepted and wait; what a worker is sending ends as it does.';
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_resume(p_webhook_id integer, p_per_second integer DEFAULT NULL)
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_events integer;
+BEGIN
+    IF p_per_second IS NOT NULL THEN
+        PERFORM @extschema@._rule_check_range(p_per_second, 1, 1000000, 'p_per_second');
+    END IF;
+    -- No worker claims while this is open, so none of the rows below is locked for long.
+    UPDATE @extschema@.rule_webhooks w SET held_reason = NULL, held_since = NULL
+    WHERE w.webhook_id = p_webhook_id AND w.held_since IS NOT NULL;
+    IF NOT FOUND THEN
+        IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id) THEN
+            PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
+        END IF;
+        RETURN 0;
+    END IF;
+    IF p_per_second IS NULL THEN
+        SELECT count(*) INTO v_events FROM @extschema@.rule_webhook_queue q
+        WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.next_retry_at <= v_now;
+    ELSE
+        UPDATE @extschema@.rule_webhook_queue q
+        SET next_retry_at = v_now + make_interval(secs => (d.place / p_per_second)::double precision)
+        FROM (SELECT p.queue_id, row_number() OVER (ORDER BY p.next_retry_at, p.queue_id) - 1.0 AS place
+              FROM @extschema@.rule_webhook_queue p
+              WHERE p.webhook_id = p_webhook_id AND p.status = 'pending' AND p.next_retry_at <= v_now) d
+        WHERE q.queue_id = d.queue_id AND q.status = 'pending';
+        GET DIAGNOSTICS v_events = ROW_COUNT;
+    END IF;
+    RETURN v_events;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_webhook_resume(integer, integer) IS
+    'Delivers to a held webhook again, what has queued up at so many a second where p_per_second says it. Returns how many queued events that sets going, 0 when it was not held.';

@@ -1,0 +1,47 @@
+CREATE OR REPLACE FUNCTION @extschema@.rule_engine_maintain(p_max_rows bigint DEFAULT 100000)
+RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ring record;
+    v_rows record;
+    v_report jsonb := '{"success": true}';
+BEGIN
+    PERFORM @extschema@._rule_check_range(p_max_rows, 1, 10000000, 'p_max_rows');
+    -- TRUNCATE knows no snapshot: what an old one does not show would go uncounted, or be lost instead of kept.
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM @extschema@._rule_refuse(
+            format('maintenance cannot run in a %s transaction', upper(current_setting('transaction_isolation'))),
+            'Call it in READ COMMITTED.', '25001');
+    END IF;
+    -- Two at a time would copy the rows that stay twice.
+    IF NOT pg_try_advisory_xact_lock('@extschema@.rule_engine_retention'::regclass::oid::bigint::bit(32)::integer, 1) THEN
+        RETURN jsonb_build_object('success', false, 'reason', 'another session maintains this database');
+    END IF;
+
+    -- Deletes come before TRUNCATE, whose lock lasts until the end.
+    FOR v_rows IN
+        SELECT d.name, d.time, d.condition FROM (VALUES
+            ('rule_webhook_queue', 'coalesce(r.completed_at, r.created_at)',
+             '(r.status = ''success'' AND coalesce(r.completed_at, r.created_at) < %1$L::timestamptz)
+              OR (r.status = ''failed'' AND coalesce(r.completed_at, r.created_at) < %2$L::timestamptz)'),
+            ('rule_webhook_receipts', 'r.done_at', 'r.state = ''done'' AND r.done_at < %1$L::timestamptz'),
+            ('rule_webhook_drops', 'r.dropped_at', 'r.dropped_at < %1$L::timestamptz')) AS d (name, time, condition)
+    LOOP
+        SELECT v_report || jsonb_build_object(v_rows.name, jsonb_build_object('rows_removed', d.removed, 'more', d.removed >= p_max_rows))
+        INTO v_report
+        FROM @extschema@.rule_engine_retention k
+        CROSS JOIN LATERAL @extschema@._rule_rows_delete(v_rows.name, v_rows.time,
+            format(v_rows.condition, clock_timestamp() - k.keep, coalesce(clock_timestamp() - k.keep_failed, '-infinity')), p_max_rows) d
+        WHERE k.table_name = v_rows.name;
+    END LOOP;
+    SELECT * INTO v_ring FROM @extschema@._rule_ring_maintain('rule_webhook_attempts', 'started_at',
+        'r.outcome <> ''delivered''', 'false', p_max_rows);
+    v_report := v_report || jsonb_build_object('rule_webhook_attempts', v_ring.report);
+    SELECT * INTO v_ring FROM @extschema@._rule_ring_maintain('rule_nats_publish_history', 'published_at',
+        'NOT r.success', format('r.expires_at IS NULL OR r.expires_at > %L::timestamptz', clock_timestamp()), p_max_rows);
+    PERFORM @extschema@._rule_history_left(v_ring.newest);
+    RETURN v_report || jsonb_build_object('rule_nats_publish_history', v_ring.report);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_engine_maintain(bigint) IS
+    'Removes what rule_engine_retention does not keep and empties the day of the rings that is written to next. Call it every hour, by any scheduler; says what it did, and with "more" where p_max_rows left something for the next call.';

@@ -1,0 +1,49 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+)
+
+func TestADatabaseThatIsNotInUTF8IsRefusedWithAClearWord(t *testing.T) {
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		conn := connect(t, database(t, "TEMPLATE template0 ENCODING '"+encoding+"'"))
+		_, err := conn.Exec(context.Background(), "CREATE EXTENSION rule_engine")
+		var refused *pgconn.PgError
+		require.True(t, errors.As(err, &refused), "%v", err)
+		require.Equal(t, "0A000", refused.Code)
+		require.Contains(t, refused.Message, encoding)
+		require.Contains(t, refused.Hint, "UTF8")
+	}
+}
+
+func TestAPublicationForAllTablesStopsNothing(t *testing.T) {
+	conn := connect(t, database(t))
+	run(t, conn, "CREATE PUBLICATION everything FOR ALL TABLES", "CREATE EXTENSION rule_engine")
+	// Each of these updates and deletes, which a published table allows with a replica identity alone.
+	run(t, conn, "SELECT rule_webhook_register('hook', 'https://example.com')", "SELECT rule_webhook_secret_set(1, 's')",
+		"SELECT rule_webhook_secret_set(1, 's')", "SELECT rule_webhook_enqueue(1, '{}')",
+		"SELECT rule_worker_claim('w', 10, '{}')", "UPDATE rule_engine_retention SET keep = '2 days'",
+		`INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, published_at, expires_at, slot)
+		 SELECT 1, 's', n::text, n % 2 = 0, now() - interval '40 days', now() - interval '30 days', n FROM generate_series(0, 9) n`,
+		"SELECT rule_engine_maintain()", "SELECT rule_engine_source_renew()", "SELECT rule_webhook_delete(1)")
+	require.Equal(t, []string{"0"}, rows(t, conn, "SELECT count(*) FROM rule_nats_publish_history"))
+}
+
+func TestObjectsInTheWayDoNotReachTheInstallScript(t *testing.T) {
+	conn := connect(t, database(t))
+	run(t, conn, "CREATE SCHEMA hostile",
+		"CREATE FUNCTION hostile.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hostile function called'; END $$",
+		"CREATE FUNCTION hostile.count(text) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hostile function called'; END $$",
+		"CREATE FUNCTION hostile.equal(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hostile operator called'; END $$",
+		"CREATE OPERATOR hostile.= (LEFTARG = text, RIGHTARG = text, FUNCTION = hostile.equal)",
+		"SET search_path = hostile, pg_catalog", "CREATE SCHEMA rules", "CREATE EXTENSION rule_engine SCHEMA rules",
+		"SELECT rules.rule_engine_create_roles()", "SELECT rules.rule_webhook_register('hook', 'https://example.com')",
+		"SELECT rules.rule_engine_maintain()", "SELECT rules.rule_nats_stats()", "SELECT * FROM rules.rule_webhook_list()")
+	require.Empty(t, rows(t, conn, `SELECT d.objid FROM pg_catalog.pg_depend d, pg_catalog.pg_extension e
+		WHERE d.refobjid OPERATOR(pg_catalog.=) 'hostile.equal(text,text)'::pg_catalog.regprocedure AND d.deptype OPERATOR(pg_catalog.=) 'e'`))
+}

@@ -1,0 +1,42 @@
+-- A held webhook: events are accepted and wait.
+SET search_path = re;
+\pset null -
+SELECT rule_webhook_register('held', 'https://example.com') AS id \gset
+SELECT rule_webhook_register('other', 'https://example.com') AS other \gset
+SELECT rule_webhook_hold(:id, 'maintenance at the receiver');
+SELECT held_since AS since FROM rule_webhooks WHERE webhook_id = :id \gset
+SELECT rule_webhook_hold(:id, 'longer than they said');
+SELECT webhook_name, delivery_state, held_reason, held_since = :'since' AS since_the_first FROM webhook_status_summary ORDER BY webhook_id;
+SELECT count(rule_webhook_enqueue(:id, to_jsonb(n))) AS accepted FROM generate_series(1, 5) n;
+SELECT rule_webhook_enqueue(:id, '"later"', p_scheduled_at => now() + interval '1 hour') IS NOT NULL AS accepted;
+SELECT rule_webhook_enqueue(:other, '{}') IS NOT NULL AS accepted;
+SELECT webhook_id = :other AS the_others FROM rule_worker_claim('w', 10, '{}');
+-- The stream's events wait as well.
+SELECT t.publish('held', 'streamed') AS x \gset
+SELECT verdict, reason, wait_ms FROM t.admit('w', t.message('held', 'streamed', :'x'));
+-- Set going again, two a second.
+SELECT rule_webhook_resume(:id, 2) AS events, rule_webhook_resume(:id) AS not_held_any_more;
+SELECT payload, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 1) AS after_seconds FROM rule_webhook_queue WHERE webhook_id = :id ORDER BY queue_id LIMIT 5;
+SELECT verdict FROM t.admit('w', t.message('held', 'streamed', :'x'));
+-- All at once.
+SELECT rule_webhook_hold(:id, 'again');
+UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending' AND payload <> '"later"';
+SELECT rule_webhook_resume(:id) AS events;
+SELECT count(*) FROM rule_worker_claim('w', 10, '{}');
+-- A disabled one is held, too.
+SELECT rule_webhook_update(:other, p_enabled => false);
+SELECT delivery_state, held_reason, held_since FROM webhook_status_summary WHERE webhook_id = :other;
+\a \t
+SELECT c.call || E'\n    ' || t.error(c.call)
+FROM (VALUES
+    ($$SELECT rule_webhook_hold(0, 'why')$$),
+    ($$SELECT rule_webhook_hold(NULL, 'why')$$),
+    ($$SELECT rule_webhook_hold(t.id('held'), ' ')$$),
+    ($$SELECT rule_webhook_hold(t.id('held'), NULL)$$),
+    ($$SELECT rule_webhook_resume(0)$$),
+    ($$SELECT rule_webhook_resume(t.id('held'), 0)$$),
+    ($$UPDATE rule_webhooks SET held_reason = 'by hand'$$)
+) AS c (call);
+\a \t
+SELECT rule_webhook_delete(:id), rule_webhook_delete(:other);
+DELETE FROM rule_nats_publish_history;
