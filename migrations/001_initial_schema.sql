@@ -82,7 +82,7 @@ CREATE TABLE @extschema@.rule_webhooks (
     max_retries              integer     NOT NULL DEFAULT 3
                              CONSTRAINT rule_webhooks_max_retries_check CHECK (max_retries BETWEEN 0 AND 1000),
     retry_delay_ms           integer     NOT NULL DEFAULT 1000
-                             CONSTRAINT rule_webhooks_retry_delay_ms_check CHECK (retry_delay_ms BETWEEN 0 AND 86400000),
+                             CONSTRAINT rule_webhooks_retry_delay_ms_check CHECK (retry_delay_ms BETWEEN 0 AND 3600000),
     retry_backoff_multiplier numeric     NOT NULL DEFAULT 2.0
                              CONSTRAINT rule_webhooks_retry_backoff_multiplier_check
                              CHECK (retry_backoff_multiplier >= 1 AND retry_backoff_multiplier <= 100),

@@ -11,7 +11,7 @@ BEGIN
     PERFORM @extschema@._rule_check_headers(NEW.headers);
     PERFORM @extschema@._rule_check_range(NEW.timeout_ms, 1, 300000, 'timeout_ms');
     PERFORM @extschema@._rule_check_range(NEW.max_retries, 0, 1000, 'max_retries');
-    PERFORM @extschema@._rule_check_range(NEW.retry_delay_ms, 0, 86400000, 'retry_delay_ms');
+    PERFORM @extschema@._rule_check_range(NEW.retry_delay_ms, 0, 3600000, 'retry_delay_ms');
     PERFORM @extschema@._rule_check_range(NEW.retry_backoff_multiplier, 1, 100, 'retry_backoff_multiplier');
     PERFORM @extschema@._rule_check_choice(NEW.publish_mode, '{queue,nats,both}', 'publish_mode');
     PERFORM @extschema@._rule_check_choice(NEW.nats_fallback, '{queue,record,error}', 'nats_fallback');

@@ -16,6 +16,10 @@ BEGIN
             'Give a JSON value; JSON''s own null is ''null''::jsonb.', '22004');
     ELSIF NOT v_enabled THEN
         RETURN NULL;
+    ELSIF @extschema@._rule_payload_text(p_payload, @extschema@._rule_payload_accepted()) IS NULL THEN
+        PERFORM @extschema@._rule_refuse(
+            format('the payload has more than %s bytes as text', @extschema@._rule_payload_accepted()),
+            'Send a reference to what is large, and let the receiver fetch it.', '54000');
     END IF;
     INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, payload, rule_name, next_retry_at)
     VALUES (p_webhook_id, gen_random_uuid()::text, p_payload, p_rule_name, coalesce(p_scheduled_at, now()))

@@ -85,12 +85,17 @@ BEGIN
     WHERE q.queue_id = ANY (v_ids)
       AND r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery
       AND (r.state = 'done' OR r.lease_until > p_now);
-    WITH before AS (
-        DELETE FROM @extschema@.rule_webhook_receipts r USING @extschema@.rule_webhook_queue q
-        WHERE q.queue_id = ANY (v_ids)
-          AND r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery
-          AND (r.state = 'waiting' OR (r.state = 'leased' AND r.lease_until <= p_now))
-        RETURNING q.queue_id, r.retry_count)
+    -- A receipt that a transaction has locked, one that deletes the webhook perhaps, stays: the row comes first anyway.
+    WITH old AS (
+        SELECT q.queue_id, r.webhook_id, r.message_id, r.redelivery
+        FROM @extschema@.rule_webhook_receipts r JOIN @extschema@.rule_webhook_queue q
+            ON r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery
+        WHERE q.queue_id = ANY (v_ids) AND (r.state = 'waiting' OR (r.state = 'leased' AND r.lease_until <= p_now))
+        FOR UPDATE OF r SKIP LOCKED),
+    before AS (
+        DELETE FROM @extschema@.rule_webhook_receipts r USING old
+        WHERE r.webhook_id = old.webhook_id AND r.message_id = old.message_id AND r.redelivery = old.redelivery
+        RETURNING old.queue_id, r.retry_count)
     UPDATE @extschema@.rule_webhook_queue q SET retry_count = greatest(q.retry_count, before.retry_count)
     FROM before WHERE q.queue_id = before.queue_id;
 

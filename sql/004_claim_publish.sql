@@ -18,10 +18,12 @@ BEGIN
         ORDER BY c.config_id FOR NO KEY UPDATE OF c SKIP LOCKED
     LOOP
         EXIT WHEN cardinality(v_ids) >= p_limit;
+        -- Whoever has them, a worker of this name that was killed included. What is still leased after its time is locked by
+        -- a transaction that changes it, which nobody else waits for.
         CONTINUE WHEN EXISTS (
             SELECT FROM @extschema@.rule_webhook_queue q
             JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
-            WHERE q.route = 'publish' AND q.status = 'processing' AND q.leased_by <> p_consumer
+            WHERE q.route = 'publish' AND q.status = 'processing' AND q.lease_until > v_now
               AND @extschema@._rule_config_of(w.nats_config_id) = v_config_id);
         WITH oldest AS (
             SELECT q.queue_id, q.next_retry_at

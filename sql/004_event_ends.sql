@@ -74,3 +74,16 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_queue_row_published(bigint) IS
     'Internal: leaves an event to the stream, which has it now.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_queue_row_post(p_queue_id bigint, p_error text)
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    UPDATE @extschema@.rule_webhook_queue q
+    SET status = 'pending', route = 'post', leased_by = NULL, lease_until = NULL, error_message = p_error,
+        next_retry_at = clock_timestamp()
+    WHERE q.queue_id = p_queue_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_queue_row_post(bigint, text) IS
+    'Internal: leaves to its endpoint an event that NATS can never take.';

@@ -1,33 +1,37 @@
 -- Which of the reported events are still the reporter's, and where their lease stands.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_leased_lock(p_consumer text, p_attempts jsonb)
-RETURNS void LANGUAGE plpgsql
+-- Waits for nobody: one open transaction, such as one that deletes a webhook, would hold up the reports of all.
+CREATE OR REPLACE FUNCTION @extschema@._rule_leased_lock(
+    p_consumer text, p_attempts jsonb, OUT locked_rows bigint[], OUT locked_receipts integer[])
+LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- All queue rows, then all receipts, each in the order that everybody locks them in.
-    PERFORM FROM @extschema@.rule_webhook_queue q
-    WHERE q.leased_by = p_consumer
-      AND q.queue_id IN (SELECT coalesce(a.queue_id, k.queue_id)
-                         FROM @extschema@._rule_worker_attempts(p_attempts) a
-                         LEFT JOIN @extschema@.rule_webhook_queue k
-                             ON a.path = 'stream' AND k.webhook_id = a.webhook_id AND k.message_id = a.message_id
-                                AND k.redelivery = a.redelivery)
-    ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE;
-    PERFORM FROM @extschema@.rule_webhook_receipts r
-    WHERE r.leased_by = p_consumer
-      AND (r.webhook_id, r.message_id, r.redelivery) IN (
-          SELECT a.webhook_id, a.message_id, a.redelivery FROM @extschema@._rule_worker_attempts(p_attempts) a
-          WHERE a.path = 'stream')
-    ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE;
+    SELECT coalesce(array_agg(l.queue_id), '{}') INTO locked_rows
+    FROM (
+        SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+        WHERE q.leased_by = p_consumer
+          AND q.queue_id IN (SELECT coalesce(a.queue_id, k.queue_id)
+                             FROM @extschema@._rule_worker_attempts(p_attempts) a
+                             LEFT JOIN @extschema@.rule_webhook_queue k
+                                 ON a.path = 'stream' AND k.webhook_id = a.webhook_id AND k.message_id = a.message_id
+                                    AND k.redelivery = a.redelivery)
+        ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE SKIP LOCKED) l;
+    SELECT coalesce(array_agg(l.n), '{}') INTO locked_receipts
+    FROM (
+        SELECT a.n FROM @extschema@._rule_worker_attempts(p_attempts) a
+        JOIN @extschema@.rule_webhook_receipts r
+            ON r.webhook_id = a.webhook_id AND r.message_id = a.message_id AND r.redelivery = a.redelivery
+        WHERE a.path = 'stream' AND r.leased_by = p_consumer
+        ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE OF r SKIP LOCKED) l;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_leased_lock(text, jsonb) IS
-    'Internal: locks the receipts of reported events.';
+    'Internal: locks the receipts of reported events, and says which of them it got: queue ids, and numbers of attempts.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_leased(p_consumer text, p_attempts jsonb)
 RETURNS TABLE (n integer, path text, webhook_id integer, message_id text, redelivery integer, result text, status integer,
                started_ms_ago double precision, duration_ms double precision, error text, answer text, payload text,
-               problem text, held_in text, held_queue_id bigint, retry_count integer,
+               problem text, held_in text, held_queue_id bigint, route text, retry_count integer,
                retry_enabled boolean, max_retries integer, retry_delay_ms integer, retry_backoff_multiplier numeric)
 LANGUAGE sql STABLE ROWS 64
 AS $$
@@ -38,7 +42,7 @@ AS $$
                      OR pg_catalog.row_number() OVER (PARTITION BY h.webhook_id, h.message_id, h.redelivery ORDER BY h.n) > 1
                      OR (h.result = 'published' AND h.route <> 'publish') THEN NULL
                 ELSE h.held_in END,
-           h.queue_id, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier
+           h.queue_id, h.route, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier
     FROM (
         SELECT a.n, a.path, coalesce(i.webhook_id, a.webhook_id) AS webhook_id, coalesce(i.message_id, a.message_id) AS message_id,
                coalesce(i.redelivery, a.redelivery) AS redelivery, a.try, a.result, a.status, a.started_ms_ago, a.duration_ms,

@@ -87,10 +87,15 @@ BEGIN
                 ON q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
             WHERE q.status = 'pending' OR (q.status = 'processing' AND q.lease_until <= v_now)
             ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE OF q SKIP LOCKED),
+        -- A receipt that a transaction has locked, one that deletes the webhook perhaps, stays: the row comes first anyway.
+        old AS (
+            SELECT mine.n, r.webhook_id, r.message_id FROM mine JOIN @extschema@.rule_webhook_receipts r
+                ON r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
+            FOR UPDATE OF r SKIP LOCKED),
         before AS (
-            DELETE FROM @extschema@.rule_webhook_receipts r USING mine
-            WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
-            RETURNING mine.n, r.retry_count)
+            DELETE FROM @extschema@.rule_webhook_receipts r USING old
+            WHERE r.webhook_id = old.webhook_id AND r.message_id = old.message_id AND r.redelivery = 0
+            RETURNING old.n, r.retry_count)
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
             retry_count = greatest(q.retry_count, before.retry_count),

@@ -7,7 +7,11 @@ RETURNS TABLE (n integer, path text, queue_id bigint, webhook_id integer, messag
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT e.n::integer, v.path, v.queue_id, v.webhook_id, m ->> 'message_id', v.redelivery, v.try,
-           v.result, v.status, v.started_ms_ago, v.duration_ms, left(m ->> 'error', 1000),
+           -- An endpoint may answer with any number, and one that is no status must not keep its event for ever.
+           CASE WHEN v.result = 'answered' AND v.status IS NULL THEN 'failed' ELSE v.result END,
+           v.status, v.started_ms_ago, v.duration_ms,
+           CASE WHEN v.result = 'answered' AND v.status IS NULL THEN coalesce(left(m ->> 'error', 1000), 'an answer without a valid status')
+                ELSE left(m ->> 'error', 1000) END,
            -- Bytes of an answer are bounded, whatever its letters weigh.
            CASE WHEN octet_length(m ->> 'answer') <= 1024 THEN m ->> 'answer' ELSE left(m ->> 'answer', 256) END,
            m ->> 'stream', @extschema@._rule_json_count(m -> 'sequence'), m ->> 'payload',
@@ -16,7 +20,6 @@ AS $$
                 WHEN v.path = 'queue' AND v.queue_id IS NULL THEN 'no queue id'
                 WHEN v.path = 'stream' AND (v.webhook_id IS NULL OR m ->> 'message_id' IS NULL) THEN 'no webhook id or message id'
                 WHEN v.path = 'stream' AND v.result = 'published' THEN 'a stream message cannot be published'
-                WHEN v.result = 'answered' AND v.status IS NULL THEN 'no status'
            END
     FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS e (m, n)
     CROSS JOIN LATERAL (SELECT

@@ -28,11 +28,31 @@ AS $$ SELECT pg_catalog.make_interval(secs => 60 + greatest(0, p_timeout_ms - 30
 COMMENT ON FUNCTION @extschema@._rule_lease(integer) IS
     'Internal: how long an event is leased, by its webhook''s time-out.';
 
+-- Every login may take advisory locks, and one that can be no worker must not keep an event back. While it holds the lock no
+-- worker does, and what is left to exclude are two workers that meet in this moment over the queue's and the stream's copy:
+-- a second delivery at worst.
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_lock_is_strange(p_key integer)
+RETURNS boolean LANGUAGE sql VOLATILE
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+          AND l.classid = 1919247717 AND l.objid = (p_key::bigint & 4294967295)::oid
+          -- NULL: a prepared transaction, which no worker makes.
+          AND pg_catalog.has_function_privilege(a.usesysid, '@extschema@.rule_worker_claim(text, integer, text[])', 'EXECUTE')
+              IS NOT TRUE)
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_lock_is_strange(integer) IS
+    'Internal: whether the lock of an event is held by a session that has no right to take events.';
+
 -- One taker of an event at a time, over the queue and the receipts. Never waited for: whoever fails comes again.
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_lock(p_webhook_id integer, p_message_id text, p_redelivery integer)
 RETURNS boolean LANGUAGE sql VOLATILE
 AS $$ SELECT pg_catalog.pg_try_advisory_xact_lock(1919247717,
-          pg_catalog.hashtext(pg_catalog.concat_ws(':', p_webhook_id, p_redelivery, p_message_id))) $$;
+                 pg_catalog.hashtext(pg_catalog.concat_ws(':', p_webhook_id, p_redelivery, p_message_id)))
+             OR @extschema@._rule_event_lock_is_strange(
+                 pg_catalog.hashtext(pg_catalog.concat_ws(':', p_webhook_id, p_redelivery, p_message_id))) $$;
 COMMENT ON FUNCTION @extschema@._rule_event_lock(integer, text, integer) IS
     'Internal: makes the transaction the only one that takes this event, or says that another is.';
 

@@ -22,7 +22,7 @@ BEGIN
     v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish));
     RETURN QUERY
     SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
-           q.retry_count + 1, q.payload::text,
+           q.retry_count + 1, a.payload,
            CASE WHEN a.publish THEN c.stream_name END, CASE WHEN a.publish THEN w.nats_subject END,
            CASE WHEN a.publish THEN jsonb_build_object(
                'Nats-Msg-Id', format('%s:%s:%s', v_source_id, q.webhook_id, q.message_id),
@@ -30,8 +30,8 @@ BEGIN
                'Rule-Engine-Webhook-Id', q.webhook_id::text,
                'Rule-Engine-Webhook-Name', w.webhook_name,
                'Rule-Engine-Message-Id', q.message_id) END
-    FROM (SELECT u.id, true AS publish FROM unnest(v_publish) AS u (id)
-          UNION ALL SELECT u.id, false FROM unnest(v_post) AS u (id)) a
+    FROM (SELECT p.id, p.payload, true AS publish FROM @extschema@._rule_claim_texts(v_publish) p
+          UNION ALL SELECT p.id, p.payload, false FROM @extschema@._rule_claim_texts(v_post) p) a
     JOIN @extschema@.rule_webhook_queue q ON q.queue_id = a.id
     JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
     LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
@@ -76,7 +76,8 @@ BEGIN
     WITH gone AS (
         SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
         WHERE q.status = 'processing' AND q.lease_until <= v_now
-        ORDER BY q.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)
+        -- What goes to NATS first: left leased for longer, it would be overtaken.
+        ORDER BY q.route <> 'publish', q.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)
     UPDATE @extschema@.rule_webhook_queue q
     SET status = 'pending', leased_by = NULL, lease_until = NULL,
         -- The stream still has it and comes first.

@@ -7,6 +7,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v record;
+    v_locked record;
     v_again boolean;
     v_delay integer;
     -- What was delivered is most of it, and is recorded at once.
@@ -18,7 +19,7 @@ BEGIN
     IF jsonb_typeof(p_attempts) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the attempts must be a JSON array', 'Give one object per attempt.');
     END IF;
-    PERFORM @extschema@._rule_leased_lock(p_consumer, p_attempts);
+    SELECT * INTO v_locked FROM @extschema@._rule_leased_lock(p_consumer, p_attempts);
     FOR v IN SELECT * FROM @extschema@._rule_leased(p_consumer, p_attempts) LOOP
         ordinal := v.n;
         wait_ms := NULL;
@@ -27,6 +28,12 @@ BEGIN
             verdict := 'lost';
             wait_ms := 1000;
             reason := coalesce(v.problem, 'the lease is not this worker''s any more');
+        ELSIF NOT coalesce(CASE v.held_in WHEN 'receipt' THEN v.n = ANY (v_locked.locked_receipts)
+                                          ELSE v.held_queue_id = ANY (v_locked.locked_rows) END, false) THEN
+            -- Asked again at longer and longer intervals, as the try becomes a thing of the past.
+            verdict := 'busy';
+            wait_ms := least(2000, greatest(100, (v.started_ms_ago - coalesce(v.duration_ms, 0)) / 4));
+            reason := 'a transaction that has not ended holds it';
         ELSIF v.result = 'answered' AND v.status BETWEEN 200 AND 299 THEN
             verdict := 'done';
             v_delivered := v_delivered || v.n;
@@ -42,6 +49,11 @@ BEGIN
             PERFORM @extschema@._rule_event_release(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery, v.error);
             verdict := 'again';
             wait_ms := 0;
+        ELSIF v.held_in = 'queue row' AND v.route = 'publish' THEN
+            -- NATS can never take it, and its endpoint has not been tried.
+            PERFORM @extschema@._rule_queue_row_post(v.held_queue_id, v.error);
+            verdict := 'queued';
+            reason := 'it goes to the endpoint without NATS';
         ELSE
             v_again := v.retry_enabled AND v.retry_count < v.max_retries;
             v_delay := @extschema@._rule_retry_delay_ms(v.retry_delay_ms, v.retry_backoff_multiplier, v.retry_count + 1);
@@ -75,4 +87,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_report(text, jsonb) IS
-    'For workers: records what became of each try and says what follows. Verdicts: done, again, queued, dead, payload, lost.';
+    'For workers: records what became of each try and says what follows. Verdicts: done, again, queued, dead, payload, lost, and busy: report it again after wait_ms, and hold on to the lease.';

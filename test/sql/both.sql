@@ -102,6 +102,14 @@ SELECT message_id, action FROM rule_worker_claim('q', 10, '{WEBHOOKS}');
 SELECT * FROM t.report('q', t.of_row('p6', 'released', NULL, 'message is too big'));
 SELECT message_id, action FROM rule_worker_claim('q', 10, '{WEBHOOKS}');
 SELECT * FROM t.report('q', t.of_row('p6', 'answered', 200));
+-- NATS can never take it: the queue posts it at once, and no try is counted.
+SELECT t.put('p8', 'publish') IS NOT NULL AS put;
+SELECT message_id, action FROM rule_worker_claim('q', 10, '{WEBHOOKS}');
+SELECT * FROM t.report('q', t.of_row('p8', 'failed', NULL, 'larger than NATS takes'));
+SELECT * FROM t.row('p8');
+SELECT count(*) AS attempts FROM rule_webhook_attempts WHERE message_id = 'p8';
+SELECT message_id, action, try FROM rule_worker_claim('q', 10, '{WEBHOOKS}');
+SELECT * FROM t.report('q', t.of_row('p8', 'answered', 200));
 -- Taken off NATS, what waited for it is posted; a disabled webhook's waits and holds up nobody.
 SELECT t.put('p7', 'publish') IS NOT NULL AS put;
 SELECT rule_webhook_update(:id, p_enabled => false);

@@ -96,6 +96,30 @@ SELECT rule_webhook_enqueue(:id, '{"n": 3}') AS third \gset
 SELECT queue_id = :third AS third FROM rule_worker_claim('w1', 10, '{}');
 SELECT * FROM t.report('w1', pg_temp.tried(:third, 'answered', 302));
 
+-- A number that is no status of HTTP is a failed try.
+SELECT rule_webhook_enqueue(:id, '{"n": 4}') AS fourth \gset
+SELECT queue_id = :fourth AS fourth FROM rule_worker_claim('w1', 10, '{}');
+SELECT * FROM t.report('w1', pg_temp.tried(:fourth, 'answered', 99));
+SELECT status, outcome, error_message FROM rule_webhook_attempts WHERE webhook_id = :id ORDER BY attempt_id DESC LIMIT 1;
+
+-- A payload of few bytes can be long as text. It is refused, or ends as a dead letter where it came by another way.
+CREATE FUNCTION pg_temp.numbers(p_count integer) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT ('[' || rtrim(repeat('1e131071,', p_count), ',') || ']')::jsonb $$;
+SELECT t.error('SELECT rule_webhook_enqueue(t.id(''queued''), pg_temp.numbers(64))');
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload)
+VALUES (:id, 'huge', pg_temp.numbers(600)), (:id, 'after it', '{}');
+SELECT message_id FROM rule_worker_claim('w1', 10, '{}');
+SELECT message_id FROM rule_worker_claim('w1', 10, '{}');
+SELECT * FROM t.report('w1', pg_temp.tried((SELECT queue_id FROM rule_webhook_queue WHERE message_id = 'after it'), 'answered', 200));
+SELECT message_id, retry_count, error_message, completed_at IS NOT NULL AS ended FROM rule_webhook_dead_letters WHERE message_id = 'huge';
+-- No more is given at once than a worker should hold, and what is left stays due.
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload)
+SELECT :id, 'large ' || n, pg_temp.numbers(25) FROM generate_series(1, 3) n;
+SELECT message_id, octet_length(payload) > 3000000 AS large FROM rule_worker_claim('w1', 10, '{}');
+SELECT message_id, status, leased_by, lease_until FROM rule_webhook_queue WHERE message_id LIKE 'large%' AND status = 'pending';
+SELECT message_id FROM rule_worker_claim('w1', 10, '{}');
+DELETE FROM rule_webhook_queue WHERE message_id LIKE 'large%';
+
 -- Each webhook with due rows has its turn, however long another's backlog is.
 SELECT rule_webhook_register('long', 'https://example.com') AS long \gset
 SELECT rule_webhook_register('short', 'https://example.com') AS short \gset

@@ -72,6 +72,7 @@ FROM (VALUES
     ($$UPDATE rule_webhooks SET publish_mode = 'mail'$$),
     ($$UPDATE rule_webhooks SET nats_fallback = 'mail'$$),
     ($$UPDATE rule_webhooks SET retry_delay_ms = -1$$),
+    ($$UPDATE rule_webhooks SET retry_delay_ms = 3600001$$),
     ($$UPDATE rule_webhooks SET retry_backoff_multiplier = -2$$),
     ($$UPDATE rule_webhooks SET retry_backoff_multiplier = 'NaN'$$),
     ($$UPDATE rule_webhooks SET retry_enabled = NULL$$),

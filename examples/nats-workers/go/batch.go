@@ -11,6 +11,7 @@ type batcher[Q, A any] struct {
 	waiting chan asked[Q, A]
 	call    func(context.Context, []Q) ([]A, error)
 	most    int
+	size    func(Q) int // of what a question carries
 }
 
 type asked[Q, A any] struct {
@@ -27,8 +28,8 @@ type answered[A any] struct {
 // one gathers and travels while the first waits for Postgres' disk.
 const lanes = 2
 
-func newBatcher[Q, A any](most int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
-	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most}
+func newBatcher[Q, A any](most int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
+	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most, size: size}
 }
 
 // run serves until ctx ends.
@@ -47,11 +48,13 @@ func (b *batcher[Q, A]) lane(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		bytes := b.size(batch[0].question)
 	gather:
-		for len(batch) < b.most {
+		for len(batch) < b.most && bytes < mostBatch {
 			select {
 			case next := <-b.waiting:
 				batch = append(batch, next)
+				bytes += b.size(next.question)
 			default:
 				break gather
 			}

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -18,7 +20,7 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 		defer cancel()
 		gate := make(chan struct{})
 		var calls atomic.Int32
-		b := newBatcher(64, func(_ context.Context, q []int) ([]int, error) {
+		b := newBatcher(64, nothing, func(_ context.Context, q []int) ([]int, error) {
 			calls.Add(1)
 			<-gate
 			return q, nil
@@ -41,7 +43,7 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 
 func TestOneQuestionThatIsRefusedDoesNotFailTheOthers(t *testing.T) {
 	refused := errors.New("refused")
-	b := newBatcher(64, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(64, nothing, func(_ context.Context, q []int) ([]int, error) {
 		if slices.Contains(q, 13) {
 			return nil, refused
 		}
@@ -83,4 +85,36 @@ func TestNoSlotIsTakenAfterTheEnd(t *testing.T) {
 		_, err := newSlots(1).take(ctx)
 		require.Error(t, err, "although one is free")
 	}
+}
+
+func nothing(int) int { return 0 }
+
+func TestTheBytesOfABatchAreBounded(t *testing.T) {
+	first := make(chan struct{})
+	var largest atomic.Int64
+	b := newBatcher(64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
+		<-first // all the others gather behind the first ones
+		bytes := 0
+		for _, n := range q {
+			bytes += n
+		}
+		largest.Store(max(largest.Load(), int64(bytes)))
+		return q, nil
+	})
+	b.run(t.Context())
+	var asking sync.WaitGroup
+	for range 60 {
+		asking.Go(func() { _, _ = b.ask(t.Context(), mostBatch/4) })
+	}
+	for len(b.waiting) < 50 {
+		time.Sleep(time.Millisecond)
+	}
+	close(first)
+	asking.Wait()
+	require.LessOrEqual(t, largest.Load(), int64(mostBatch))
+}
+
+func TestWhatIsTooLargeForPostgresIsAtFaultAndNotAnOutage(t *testing.T) {
+	require.True(t, atFault(&pgconn.PgError{Code: "54000"}))
+	require.False(t, atFault(&pgconn.PgError{Code: "53300"}))
 }

@@ -33,6 +33,8 @@ type message struct {
 	Payload     *string `json:"payload,omitempty"`
 }
 
+func (m message) size() int { return len(deref(m.Payload)) }
+
 // carry takes one message of the stream all the way. The message is settled
 // with NATS only after the database has said how.
 func (w *worker) carry(msg jetstream.Msg) {
@@ -100,8 +102,12 @@ func (w *worker) tell(e *event, o outcome, free func()) {
 	free()
 	a := newAttempt(e, o)
 	v, err := w.reports.ask(w.telling, a)
-	if err == nil && v.verdict == "payload" {
-		a.Payload = encoded(e.body)
+	for err == nil && (v.verdict == "payload" && a.Payload == nil || v.verdict == "busy") {
+		if v.verdict == "payload" {
+			a.Payload = encoded(e.body)
+		} else if err = w.stand(v.wait); err != nil {
+			break
+		}
 		v, err = w.reports.ask(w.telling, a)
 	}
 	e.unlease()
@@ -114,6 +120,15 @@ func (w *worker) tell(e *event, o outcome, free func()) {
 			"status", o.status, "error", o.err)
 	}
 	w.settle(e, v)
+}
+
+// stand waits for a transaction that holds the event in the database. Others
+// are told meanwhile, and the heartbeat goes on renewing the lease.
+func (w *worker) stand(wait time.Duration) error {
+	<-w.tellers
+	err := sleep(w.telling, wait)
+	w.tellers <- struct{}{}
+	return err
 }
 
 // settle does with the message what the database decided. A row of the queue

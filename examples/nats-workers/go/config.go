@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
@@ -113,19 +114,29 @@ func (c *config) readDatabase(get func(string, string) string) error {
 }
 
 func (c *config) readNames(func(string, string) string) error {
-	for _, v := range [][2]string{{"STREAM_NAME", c.stream}, {"QUEUE_GROUP", c.group}} {
+	for _, v := range [][2]string{{"STREAM_NAME", c.stream}, {"QUEUE_GROUP", c.group}, {"CONSUMER_NAME", c.consumer}, {"SUBJECT", c.subject}} {
 		variable, name := v[0], v[1]
-		if strings.ContainsAny(name, ".*>/\\") || strings.IndexFunc(name, spaceOrControl) >= 0 {
-			return wrong(variable, "is %q; a name of NATS has no space and none of . * > / \\", name)
+		switch {
+		case !utf8.ValidString(name):
+			return wrong(variable, "is not UTF-8")
+		case len(name) > mostOfName:
+			return wrong(variable, "has %d bytes; it takes at most %d", len(name), mostOfName)
+		case strings.IndexFunc(name, unprintable) >= 0:
+			return wrong(variable, "is %q, which has characters that cannot be shown", name)
+		case strings.TrimSpace(name) != name:
+			return wrong(variable, "is %q; it takes no space at its ends", name)
 		}
 	}
-	if strings.IndexFunc(c.consumer, unicode.IsControl) >= 0 || len(c.consumer) > 255 {
-		return wrong("CONSUMER_NAME", "must have at most 255 bytes and no control characters")
+	for _, v := range [][2]string{{"STREAM_NAME", c.stream}, {"QUEUE_GROUP", c.group}} {
+		variable, name := v[0], v[1]
+		if strings.ContainsAny(name, ".*>/\\") || strings.IndexFunc(name, unicode.IsSpace) >= 0 {
+			return wrong(variable, "is %q; a name of NATS has no space and none of . * > / \\", name)
+		}
 	}
 	tokens := strings.Split(c.subject, ".")
 	for i, token := range tokens {
 		switch {
-		case token == "", strings.IndexFunc(token, spaceOrControl) >= 0:
+		case token == "", strings.IndexFunc(token, unicode.IsSpace) >= 0:
 			return wrong("SUBJECT", "is %q, which has an empty part or a space", c.subject)
 		case token == ">" && i != len(tokens)-1:
 			return wrong("SUBJECT", "is %q; > stands only at the end", c.subject)
@@ -136,7 +147,10 @@ func (c *config) readNames(func(string, string) string) error {
 	return nil
 }
 
-func spaceOrControl(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+// mostOfName is NATS' limit and the database's.
+const mostOfName = 255
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 func (c *config) readBatch(get func(string, string) string) error {
 	n, err := strconv.Atoi(strings.TrimSpace(get("BATCH_SIZE", "64")))
@@ -166,10 +180,12 @@ func (c *config) readNATS(get func(string, string) string) error {
 	if c.natsURL == "" && c.doStream {
 		c.natsURL = nats.DefaultURL
 	}
+	servers := 0
 	for _, s := range strings.Split(c.natsURL, ",") {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
 		}
+		servers++
 		if !strings.Contains(s, "://") {
 			s = "nats://" + s
 		}
@@ -177,11 +193,17 @@ func (c *config) readNATS(get func(string, string) string) error {
 		if err != nil || u.Hostname() == "" {
 			return wrong("NATS_URL", "is no address; it takes nats://host:4222, several with commas")
 		}
+		if port, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || port < 1 || port > 65535) {
+			return wrong("NATS_URL", "has the port %s; it takes a number from 1 to 65535", u.Port())
+		}
 		switch u.Scheme {
 		case "nats", "tls", "ws", "wss":
 		default:
 			return wrong("NATS_URL", "has the scheme %q; it takes nats, tls, ws and wss", u.Scheme)
 		}
+	}
+	if c.natsURL != "" && servers == 0 {
+		return wrong("NATS_URL", "has no address; it takes nats://host:4222, several with commas")
 	}
 	add := func(o nats.Option) { c.natsAuth = append(c.natsAuth, o) }
 
@@ -201,10 +223,19 @@ func (c *config) readNATS(get func(string, string) string) error {
 		add(nats.Token(token))
 	}
 	if file := get("NATS_CREDS", ""); file != "" {
-		if err := readable(file); err != nil {
-			return wrong("NATS_CREDS", "cannot be read: %v", err)
+		credentials := nats.UserCredentials(file)
+		var o nats.Options
+		err := credentials(&o)
+		if err == nil {
+			_, err = o.UserJWT()
 		}
-		add(nats.UserCredentials(file))
+		if err == nil {
+			_, err = o.SignatureCB([]byte("a nonce"))
+		}
+		if err != nil {
+			return wrong("NATS_CREDS", "holds no credentials: %v", err)
+		}
+		add(credentials)
 	}
 	if file := get("NATS_NKEY_SEED_FILE", ""); file != "" {
 		o, err := nats.NkeyOptionFromSeed(file)
@@ -241,12 +272,4 @@ func (c *config) readNATSTLS(get func(string, string) string) error {
 	}
 	c.natsAuth = append(c.natsAuth, nats.ClientCert(cert, key))
 	return nil
-}
-
-func readable(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }

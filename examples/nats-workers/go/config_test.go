@@ -49,10 +49,14 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"NATS_URL", "NATS_URL", "http://h:4222"},
 		{"NATS_URL", "NATS_URL", "nats://u:hunter2@"},
 		{"NATS_URL", "NATS_URL", "nats://a:4222,nats://"},
+		{"NATS_URL", "NATS_URL", ","},
+		{"NATS_URL", "NATS_URL", "nats://h:99999"},
+		{"NATS_URL", "NATS_URL", "nats://a:4222,nats://u:hunter2@h:0"},
 		{"NATS_PASS", "NATS_USER", "u"},
 		{"NATS_USER", "NATS_PASS", "hunter2"},
 		{"NATS_TOKEN", "NATS_TOKEN", "hunter2", "NATS_USER", "u", "NATS_PASS", "p"},
 		{"NATS_CREDS", "NATS_CREDS", "/no/such/file"},
+		{"NATS_CREDS", "NATS_CREDS", notPEM},
 		{"NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", notPEM},
 		{"NATS_CA", "NATS_CA", "/no/such/file"},
 		{"NATS_CA", "NATS_CA", notPEM},
@@ -63,11 +67,20 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"STREAM_NAME", "STREAM_NAME", "a b"},
 		{"QUEUE_GROUP", "QUEUE_GROUP", "a*"},
 		{"QUEUE_GROUP", "QUEUE_GROUP", "a/b"},
+		{"STREAM_NAME", "STREAM_NAME", "a\xff"},
+		{"STREAM_NAME", "STREAM_NAME", strings.Repeat("s", 256)},
+		{"QUEUE_GROUP", "QUEUE_GROUP", "a\xff"},
+		{"QUEUE_GROUP", "QUEUE_GROUP", "a\u200b"},
+		{"QUEUE_GROUP", "QUEUE_GROUP", strings.Repeat("g", 256)},
+		{"SUBJECT", "SUBJECT", "a.\xff"},
 		{"SUBJECT", "SUBJECT", "a..b"},
 		{"SUBJECT", "SUBJECT", "a.>.b"},
 		{"SUBJECT", "SUBJECT", "a.b*"},
 		{"SUBJECT", "SUBJECT", "a b"},
 		{"CONSUMER_NAME", "CONSUMER_NAME", "a\nb"},
+		{"CONSUMER_NAME", "CONSUMER_NAME", " a"},
+		{"CONSUMER_NAME", "CONSUMER_NAME", "a\u00a0"},
+		{"CONSUMER_NAME", "CONSUMER_NAME", "a\xff"},
 		{"CONSUMER_NAME", "CONSUMER_NAME", strings.Repeat("n", 256)},
 		{"BATCH_SIZE", "BATCH_SIZE", "0"},
 		{"BATCH_SIZE", "BATCH_SIZE", "1001"},
@@ -85,4 +98,19 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 			require.Equal(t, 2, run(environment(c[1:]...)))
 		})
 	}
+}
+
+func TestCredentialsWithAKeyAreTaken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "user.creds")
+	require.NoError(t, os.WriteFile(file, []byte("-----BEGIN NATS USER JWT-----\neyJ0eXAi.eyJqdGki.c2ln\n------END NATS USER JWT------\n\n"+
+		"-----BEGIN USER NKEY SEED-----\nSUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n------END USER NKEY SEED------\n"), 0o600))
+	c, err := readConfig(environment("NATS_CREDS", file))
+	require.NoError(t, err)
+	require.Len(t, c.natsAuth, 1)
+}
+
+func TestNamesMayHaveAnyLettersAndAConsumerSpaces(t *testing.T) {
+	c, err := readConfig(environment("CONSUMER_NAME", "Wörker 1", "QUEUE_GROUP", "größe-1", "NATS_URL", "a:1, b:65535,"))
+	require.NoError(t, err)
+	require.Equal(t, "Wörker 1", c.consumer)
 }

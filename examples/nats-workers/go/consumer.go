@@ -76,6 +76,10 @@ func (w *worker) session(working func()) error {
 	}
 	var consumer jetstream.Consumer
 	if w.cfg.doStream {
+		if have := stream.CachedInfo().Config.Subjects; !matchesAny(w.cfg.subject, have) {
+			return wrong("SUBJECT", "is %q, and the stream %s holds %s: no message can match",
+				w.cfg.subject, w.cfg.stream, strings.Join(have, ", "))
+		}
 		if consumer, err = w.findConsumer(stream); err != nil {
 			return err
 		}
@@ -94,7 +98,11 @@ func (w *worker) session(working func()) error {
 		if err != nil {
 			return err
 		}
-		taken, err := w.fetch(consumer, n)
+		most, err := w.load.room(w.taking, int(w.link.nc.Load().MaxPayload()))
+		if err != nil {
+			return err
+		}
+		taken, err := w.fetch(consumer, min(n, most))
 		w.slots.stream.give(n - taken)
 		if err != nil {
 			return err
@@ -200,7 +208,11 @@ func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error
 			continue
 		}
 		taken++
-		w.busy.Go(func() { w.carry(msg) })
+		w.load.add(len(msg.Data()))
+		w.busy.Go(func() {
+			defer w.load.remove(len(msg.Data()))
+			w.carry(msg)
+		})
 	}
 	if taken == 0 {
 		w.stats.pending.Store(0)

@@ -40,6 +40,8 @@ func openDatabase(ctx context.Context, cfg *config) (*database, error) {
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "webhook-worker " + cfg.consumer
 	}
+	// Whatever the database or the role prefers: bodies are signed and sent as they come.
+	pc.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err
@@ -123,7 +125,7 @@ func atFault(err error) bool {
 		return false
 	}
 	switch pg.Code[:2] {
-	case "21", "22", "23", "P0":
+	case "21", "22", "23", "54", "P0": // 54: more than Postgres takes at once
 		return true
 	}
 	return false

@@ -122,6 +122,13 @@ func (s *sender) request(ctx context.Context, ep *endpoint, e *event, at time.Ti
 		return 0, nil, err
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		// Its body is the bare connection, which heeds no deadline.
+		return res.StatusCode, nil, nil
+	}
+	if res.StatusCode < 100 {
+		return 0, nil, fmt.Errorf("the answer's status is %03d, which is none", res.StatusCode)
+	}
 	answer, err := io.ReadAll(io.LimitReader(res.Body, mostOfAnswer))
 	if err != nil {
 		return 0, nil, fmt.Errorf("status %d, but the answer broke off: %w", res.StatusCode, err)

@@ -321,3 +321,47 @@ func TestTheEndOfTheProcessGivesATryBack(t *testing.T) {
 	defer cancel()
 	require.Equal(t, "released", newSender(1, loopback).try(ctx, to(url), anEvent()).result)
 }
+
+func TestAnAnswerThatSwitchesProtocolsIsAnAnswerAndEndsTheConnection(t *testing.T) {
+	for name, head := range map[string]string{
+		"upgrade":   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+		"no header": "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan struct{})
+			url := tcpServer(t, func(c net.Conn, r *bufio.Reader) {
+				defer close(ended)
+				readRequest(r)
+				io.WriteString(c, head)
+				io.Copy(io.Discard, c)
+			})
+			done := make(chan outcome, 1)
+			go func() { done <- newSender(1, loopback).try(t.Context(), to(url, within(200)), anEvent()) }()
+			select {
+			case o := <-done:
+				require.Equal(t, "answered", o.result, o.err)
+				require.Equal(t, 101, o.status)
+			case <-time.After(5 * time.Second):
+				t.Fatal("the try goes on after its time")
+			}
+			select {
+			case <-ended:
+			case <-time.After(5 * time.Second):
+				t.Fatal("the connection was not ended")
+			}
+		})
+	}
+}
+
+func TestANumberThatIsNoStatusIsAFailure(t *testing.T) {
+	for _, status := range []string{"099", "000"} {
+		url := tcpServer(t, func(c net.Conn, r *bufio.Reader) {
+			readRequest(r)
+			io.WriteString(c, "HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\n\r\n")
+		})
+		o := try(t, newSender(1, loopback), to(url))
+		require.Equal(t, "failed", o.result)
+		require.Zero(t, o.status)
+		require.Contains(t, o.err, status)
+	}
+}

@@ -25,6 +25,9 @@ func (w *worker) runQueue() {
 		if w.link.reaches() {
 			streams = append(streams, w.cfg.stream)
 		}
+		if w.load.wait(w.taking) != nil {
+			return
+		}
 		// Not cut off by SIGTERM at once: rows whose answer is lost stay leased.
 		rows, start, err := w.db.claim(w.asking, n, streams)
 		if err != nil && w.asking.Err() == nil {
@@ -38,7 +41,11 @@ func (w *worker) runQueue() {
 				continue
 			}
 			posts++
-			w.busy.Go(func() { w.carryRow(row, start) })
+			w.load.add(len(row.payload))
+			w.busy.Go(func() {
+				defer w.load.remove(len(row.payload))
+				w.carryRow(row, start)
+			})
 		}
 		w.publish(publish, start)
 		w.slots.queue.give(n - posts)
@@ -80,9 +87,14 @@ func (w *worker) publish(rows []claimed, start time.Time) {
 			switch {
 			case err == nil:
 				o.result, e.stream, e.sequence = "published", ack.Stream, ack.Sequence
-			case errors.Is(err, nats.ErrMaxPayload):
+			case tooLarge(err):
 				// No waiting makes it smaller, and the rest must not wait for it.
-				o.result, o.err = "failed", "larger than the server's max_payload"
+				o.result, o.err = "failed", "larger than NATS takes: "+plain(oneLine(err.Error()), keptOfAnswer)
+			case refused(err):
+				// The database makes it wait, and ends that when it goes on for long.
+				stopped = true
+				o.err = plain(oneLine(err.Error()), keptOfAnswer)
+				w.nats.say("nats refuses an event of the queue: "+o.err, "subject", row.subject)
 			default:
 				// It may be in the stream all the same; the next publish has the same
 				// Nats-Msg-Id and is then known as a double.
@@ -94,9 +106,45 @@ func (w *worker) publish(rows []claimed, start time.Time) {
 		o.duration = time.Since(o.started)
 		attempts[i] = newAttempt(e, o)
 	}
-	if _, err := w.db.report(w.telling, attempts); err != nil {
-		slog.Error("the database refused a report of published rows", "error", oneLine(err.Error()))
+	busy, wait := w.reportPublished(attempts)
+	if len(busy) > 0 {
+		// The others' claims and reports go on; until then these rows stay leased.
+		w.busy.Go(func() {
+			for len(busy) > 0 && sleep(w.telling, wait) == nil {
+				busy, wait = w.reportPublished(busy)
+			}
+		})
 	}
+}
+
+// reportPublished answers those that must be reported again, and when.
+func (w *worker) reportPublished(attempts []attempt) (busy []attempt, wait time.Duration) {
+	verdicts, err := w.db.report(w.telling, attempts)
+	if err != nil {
+		slog.Error("the database refused a report of published rows", "error", oneLine(err.Error()))
+		return nil, 0
+	}
+	for i, v := range verdicts {
+		if v.verdict == "busy" {
+			busy, wait = append(busy, attempts[i]), max(wait, v.wait)
+		}
+	}
+	return busy, wait
+}
+
+// errMessageSize is the server's code for a message over the stream's limit.
+const errMessageSize = 10054
+
+func tooLarge(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && api.ErrorCode == errMessageSize
+}
+
+// refused tells an answer of NATS, or that nobody is there to answer for the
+// subject, from an outage.
+func refused(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
 func (w *worker) publishRow(row claimed) (*jetstream.PubAck, error) {

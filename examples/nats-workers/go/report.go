@@ -50,6 +50,8 @@ func newAttempt(e *event, o outcome) attempt {
 	return a
 }
 
+func (a attempt) size() int { return len(deref(a.Payload)) }
+
 func optional(s string) *string {
 	if s == "" {
 		return nil

@@ -22,6 +22,7 @@ type worker struct {
 	endpoints *endpoints
 	sender    *sender
 	held      *holdings
+	load      load
 	stats     stats
 	lease     time.Duration
 	settings  settings
@@ -71,8 +72,8 @@ func (w *worker) run(ctx context.Context) error {
 		defer cancel()
 	}
 
-	w.admits = newBatcher(2*w.cfg.batch, w.db.admit)
-	w.reports = newBatcher(2*w.cfg.batch, w.db.report)
+	w.admits = newBatcher(2*w.cfg.batch, message.size, w.db.admit)
+	w.reports = newBatcher(2*w.cfg.batch, attempt.size, w.db.report)
 	w.admits.run(w.telling)
 	w.reports.run(w.telling)
 	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)
