@@ -1,14 +1,9 @@
 package nats
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -33,6 +28,7 @@ const (
 	CodeRefused  = "rejected"
 	CodeNoAnswer = "no_answer"
 	CodeSettings = "configuration"
+	CodeDenied   = "permission_denied"
 	CodeInternal = "internal"
 )
 
@@ -58,6 +54,10 @@ func away(err error) Outcome {
 	var settings *settingsError
 	if errors.As(err, &settings) {
 		return rejected(CodeSettings, "%s", settings.Error())
+	}
+	var denied *deniedError
+	if errors.As(err, &denied) {
+		return rejected(CodeDenied, "%s", denied)
 	}
 	return rejected(CodeAway, "NATS is away: %s", explain(err))
 }
@@ -93,29 +93,3 @@ func refused(err *jetstream.APIError) Outcome {
 	}
 	return rejected(CodeRefused, "the stream does not take it: %s", err.Description)
 }
-
-// explain is an error of the client in words that hold no URL.
-func explain(err error) string {
-	var op *net.OpError
-	var parse *url.Error
-	switch {
-	case errors.As(err, &parse):
-		return parse.Err.Error()
-	case errors.Is(err, nats.ErrNoServers):
-		// What the client makes of refused connections.
-		return "connection refused"
-	case errors.As(err, &op):
-		return strings.ReplaceAll(op.Err.Error(), "connect: ", "")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),
-		errors.Is(err, jetstream.ErrAsyncPublishTimeout):
-		return "timed out"
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
-		return "the connection was lost"
-	}
-	return strings.TrimPrefix(err.Error(), "nats: ")
-}
-
-// settingsError is a configuration with which no connection can be tried.
-type settingsError struct{ err error }
-
-func (e *settingsError) Error() string { return e.err.Error() }

@@ -52,3 +52,13 @@ func Connect(t testing.TB, url string) (*nats.Conn, jetstream.JetStream) {
 	}
 	return conn, js
 }
+
+// Connections are those that the server has now.
+func (s *Server) Connections(t testing.TB) []*server.ConnInfo {
+	t.Helper()
+	seen, err := s.running.Connz(&server.ConnzOptions{Username: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen.Conns
+}
