@@ -1,7 +1,9 @@
 package nats
 
 import (
+	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -30,9 +32,12 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 type dialled struct {
 	net.Conn
 	dialer *dialer
-	// until is zero once the client has ended its handshake.
-	until time.Time
+	until  time.Time
+	// ready says that the client has ended its handshake.
+	ready atomic.Bool
 	heard bool
+	// refused is what the server said with -ERR during the handshake.
+	refused atomic.Pointer[string]
 }
 
 // SetDeadline is called by the client before its handshake with its own
@@ -40,8 +45,8 @@ type dialled struct {
 func (c *dialled) SetDeadline(t time.Time) error {
 	switch {
 	case t.IsZero():
-		c.until = t
-	case !c.until.IsZero() && t.After(c.until):
+		c.ready.Store(true)
+	case !c.ready.Load() && t.After(c.until):
 		t = c.until
 	}
 	return c.Conn.SetDeadline(t)
@@ -55,5 +60,34 @@ func (c *dialled) Read(b []byte) (int, error) {
 			c.dialer.greeted.Store(true)
 		}
 	}
+	if !c.ready.Load() {
+		c.refused.Store(refusal(b[:n]))
+	}
 	return n, err
+}
+
+// Write, during the handshake, may find the connection closed by a server that
+// has said why, as one does whose connections are all taken.
+func (c *dialled) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err == nil || c.ready.Load() {
+		return n, err
+	}
+	if c.refused.Load() == nil {
+		_, _ = c.Read(make([]byte, 4096))
+	}
+	if words := c.refused.Load(); words != nil {
+		err = errors.New(*words)
+	}
+	return n, err
+}
+
+// refusal is what a server says with -ERR, nil when it does not.
+func refusal(said []byte) *string {
+	_, after, found := strings.Cut(string(said), "-ERR '")
+	if !found {
+		return nil
+	}
+	words, _, _ := strings.Cut(after, "'")
+	return &words
 }

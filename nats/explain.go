@@ -9,13 +9,34 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // explain is an error of the client in words that hold no URL.
-func explain(err error) string {
+func explain(err error) string { return clean(reason(err)) }
+
+// shown is how much is shown of what a server said.
+const shown = 500
+
+// clean is text from outside as it may stand in an SQL result: whatever answers
+// at the other end must not make the caller's statement fail.
+func clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > shown {
+		text = strings.ToValidUTF8(text[:shown], "") + "..."
+	}
+	return text
+}
+
+func reason(err error) string {
 	var op *net.OpError
 	var parse *url.Error
 	switch {
@@ -51,7 +72,7 @@ func (e *settingsError) Error() string { return e.err.Error() }
 // diagnose is err, or the setting to blame for it in its place.
 func (c *Config) diagnose(err error) error {
 	blame := func(format string, args ...any) error {
-		return &settingsError{fmt.Errorf(format, args...)}
+		return &settingsError{errors.New(clean(fmt.Sprintf(format, args...)))}
 	}
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError

@@ -79,6 +79,6 @@ func (f *flight) denied(why *deniedError) {
 // the stream.
 func (f *flight) deaf(why *deniedError) {
 	for _, found := range f.takeAll("") {
-		found.batch.settle(found.index, Outcome{Kind: Unknown, Code: CodeDenied, Text: "no ack can come: " + why.Error()})
+		found.batch.settle(found.index, Outcome{Kind: Unknown, Code: CodeDenied, Text: clean("no ack can come: " + why.Error())})
 	}
 }

@@ -69,9 +69,19 @@ func (p *Pool) Look(ctx context.Context) Health {
 	if health.Connected {
 		p.lastLook.Store(nil)
 	} else {
+		p.doubt()
 		p.lastLook.Store(&lastLook{health, time.Now()})
 	}
 	return health
+}
+
+// doubt is for a connection that stands and did not answer a look.
+func (p *Pool) doubt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.link != nil && p.link.standing.Load() {
+		p.link.doubt(p.config.ConnectionTimeout)
+	}
 }
 
 // lastLook is a look that failed.
@@ -85,7 +95,10 @@ func (p *Pool) look(ctx context.Context) Health {
 	if err != nil {
 		return Health{Error: away(err).Text}
 	}
-	health := Health{Server: link.conn.ConnectedServerName(), ServerVersion: link.conn.ConnectedServerVersion()}
+	health := Health{
+		Server:        clean(link.conn.ConnectedServerName()),
+		ServerVersion: clean(link.conn.ConnectedServerVersion()),
+	}
 	start := time.Now()
 	if err := link.conn.FlushWithContext(ctx); err != nil {
 		health.Error = away(err).Text

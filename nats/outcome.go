@@ -46,7 +46,7 @@ type Outcome struct {
 }
 
 func rejected(code, format string, args ...any) Outcome {
-	return Outcome{Kind: Rejected, Code: code, Text: fmt.Sprintf(format, args...)}
+	return Outcome{Kind: Rejected, Code: code, Text: clean(fmt.Sprintf(format, args...))}
 }
 
 // away is a message that was not sent since there is no connection.

@@ -50,8 +50,10 @@ type sending struct {
 	open   int
 	rounds int
 	// made says that the missing stream was made, which is tried once.
-	made  bool
-	ended bool
+	made bool
+	// claimed says that duplicates of one's own making have been looked for.
+	claimed bool
+	ended   bool
 }
 
 // run is the only way in which a batch gets a goroutine: whatever happens in
@@ -221,6 +223,11 @@ func (s *sending) endRound() {
 		if outcome.Code == CodeNoStream && !s.made {
 			s.made = true
 			go s.run(func() error { s.makeStream(i, outcome.Text); return nil })
+			return
+		}
+		if outcome.Duplicate && outcome.Resent && !s.claimed {
+			s.claimed = true
+			go s.run(func() error { s.claim(); return nil })
 			return
 		}
 	}

@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ const (
 	Drop
 	// Reset ends both sides with a TCP reset.
 	Reset
+	// Garble hands on nonsense in its place.
+	Garble
 	// HalfClose hands on and then ends what the client hears.
 	HalfClose
 )
@@ -132,7 +135,7 @@ func (p *Proxy) line(client net.Conn) {
 	}
 	if greeting != nil {
 		_, _ = client.Write(greeting)
-		_, _ = client.Read(make([]byte, 1))
+		_, _ = io.Copy(io.Discard, client)
 		return
 	}
 	server, err := net.Dial("tcp", p.server)
@@ -171,7 +174,11 @@ func (p *Proxy) carry(from, to net.Conn, fromServer bool) {
 			reset(to)
 			return
 		}
-		if _, err := to.Write(buffer[:n]); err != nil {
+		piece := buffer[:n]
+		if fate == Garble {
+			piece = []byte("\x00\xffnonsense\r\n")
+		}
+		if _, err := to.Write(piece); err != nil {
 			_ = from.Close()
 			return
 		}

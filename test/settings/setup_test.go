@@ -98,8 +98,8 @@ func (b *bundle) works(t *testing.T) {
 	require.Equal(t, true, answer["success"], "%v", answer)
 }
 
-// refused is one that is answered quickly, with words that name what is wrong and hold no secret.
-func (b *bundle) refused(t *testing.T, code, words string, secrets ...string) {
+// refusedPublish is one that is answered quickly, with words that name what is wrong.
+func (b *bundle) refusedPublish(t *testing.T, code, words string) map[string]any {
 	t.Helper()
 	began := time.Now()
 	answer := b.publish(t)
@@ -109,7 +109,13 @@ func (b *bundle) refused(t *testing.T, code, words string, secrets ...string) {
 	require.Contains(t, answer["error"], words)
 	require.Equal(t, false, answer["unknown"])
 	require.Equal(t, "queue", answer["fallback"])
+	return answer
+}
 
+// refused is the same for a configuration by which no connection comes about. No word of it holds a secret.
+func (b *bundle) refused(t *testing.T, code, words string, secrets ...string) {
+	t.Helper()
+	answer := b.refusedPublish(t, code, words)
 	health := b.health(t)
 	require.Equal(t, false, health["connected"])
 	require.Contains(t, health["error"], words)
