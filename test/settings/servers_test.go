@@ -40,6 +40,30 @@ func TestASilentServerIsSkippedWithinTheConnectionTimeout(t *testing.T) {
 	require.Less(t, time.Since(began), 900*time.Millisecond, "half of the time-out is the silent server's share")
 }
 
+func TestSeveralServersBehindASlowLineAreReachedAllTheSame(t *testing.T) {
+	b := setup(t)
+	line := proxy.Run(t, b.nats.URL())
+	line.Delay(100 * time.Millisecond)
+	// A share of 200 ms is too little for any of them.
+	b.set(t, "nats_url = $1, connection_timeout_ms = 600", line.URL()+","+line.URL()+","+line.URL())
+	require.Eventually(t, func() bool { return b.publish(t)["success"] == true }, 5*time.Second, 50*time.Millisecond)
+}
+
+func TestAChangedConfigurationIsTakenAtOnceWhileTheOldOneHangs(t *testing.T) {
+	b := setup(t)
+	line := proxy.Run(t, b.nats.URL())
+	b.set(t, "nats_url = $1, connection_timeout_ms = 60000, reconnect_delay_ms = 10", line.URL())
+	b.works(t)
+	line.BlackHole()
+	line.Cut()
+	require.Eventually(t, func() bool { return line.Accepted() > 1 }, 5*time.Second, 10*time.Millisecond, "it dials")
+	began := time.Now()
+	require.Equal(t, "nats_away", b.publish(t)["error_code"])
+	b.set(t, "nats_url = $1", b.nats.URL())
+	b.works(t)
+	require.Less(t, time.Since(began), quick)
+}
+
 func TestTheNextServerTakesOver(t *testing.T) {
 	b := setup(t)
 	second := natsserver.Run(t)
