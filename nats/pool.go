@@ -179,7 +179,7 @@ func (p *Pool) dial() (*link, error) {
 // gets it after the greeting.
 func (p *Pool) open(options []nats.Option, dialer *dialer) (*nats.Conn, error) {
 	urls := strings.Join(p.config.URLs, ",")
-	if p.config.tlsURL() {
+	if p.config.hasScheme("tls") {
 		first := append(slices.Clip(options), nats.TLSHandshakeFirst())
 		conn, err := nats.Connect(urls, first...)
 		if err == nil || !dialer.greeted.Load() {

@@ -10,10 +10,11 @@ import (
 )
 
 // tlsURL tells whether a URL asks for TLS.
-func (c *Config) tlsURL() bool {
+func (c *Config) tlsURL() bool { return c.hasScheme("tls") || c.hasScheme("wss") }
+
+func (c *Config) hasScheme(wanted string) bool {
 	for _, url := range c.URLs {
-		scheme, _, _ := strings.Cut(strings.ToLower(url), "://")
-		if scheme == "tls" || scheme == "wss" {
+		if scheme, _, _ := strings.Cut(strings.ToLower(url), "://"); scheme == wanted {
 			return true
 		}
 	}

@@ -62,3 +62,6 @@ func (s *Server) Connections(t testing.TB) []*server.ConnInfo {
 	}
 	return seen.Conns
 }
+
+// WebsocketURL is the address for clients by WebSocket, of a server that has them.
+func (s *Server) WebsocketURL() string { return s.running.WebsocketURL() }
