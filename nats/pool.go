@@ -114,7 +114,11 @@ func (p *Pool) stands() bool {
 }
 
 func (p *Pool) connect() {
-	fresh, err := p.dial()
+	var fresh *link
+	err := protect(func() (err error) {
+		fresh, err = p.dial()
+		return err
+	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.attempt)

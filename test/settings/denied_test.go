@@ -1,7 +1,9 @@
 package settings
 
 import (
+	"bytes"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/natsserver"
+	"rule_engine/test/proxy"
 )
 
 // denying is a server whose user events may not publish or subscribe to some subjects.
@@ -106,4 +109,35 @@ func TestAPayloadOverTheServersLimitIsAnError(t *testing.T) {
 		require.Contains(t, pg.Message, "max_payload of 1000")
 	}
 	b.works(t)
+}
+
+func TestThePermissionsThatTheDocumentationNamesAreEnough(t *testing.T) {
+	b := setup(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "events", Password: "events", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"webhooks.>", "$JS.API.STREAM.CREATE.*", "$JS.API.INFO",
+				"$JS.API.STREAM.INFO.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.MSG.GET.*"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}}}
+	})
+	line := proxy.Run(t, b.nats.URL())
+	b.set(t, "auth_type = 'userpass', auth_user = 'events', auth_password = 'events', nats_url = $1", line.URL())
+	b.works(t)
+	b.exec(t, "UPDATE rule_nats_streams SET max_messages = 100")
+	init := b.json(t, "SELECT rule_nats_init()")
+	require.Equal(t, true, init["success"], "%v", init)
+	health := b.health(t)
+	require.NotContains(t, health, "jetstream_error")
+	require.NotContains(t, health["streams"].([]any)[0], "error")
+
+	var lost atomic.Bool
+	line.Judge(func(fromServer bool, piece []byte) proxy.Fate {
+		if fromServer && bytes.Contains(piece, []byte(`"seq":2`)) && !lost.Swap(true) {
+			return proxy.Drop
+		}
+		return proxy.Pass
+	})
+	answer := b.json(t, `SELECT rule_webhook_publish_nats(1, '{}', 'named')`)
+	require.True(t, lost.Load())
+	require.Equal(t, true, answer["success"], "%v", answer)
+	require.Equal(t, false, answer["duplicate"])
 }
