@@ -50,11 +50,15 @@ func TestHealthIsNeverSlowerThanTheConnectionTimeout(t *testing.T) {
 	b.works(t)
 	health, _ := look()
 	require.Equal(t, true, health["connected"])
-	for name, spoil := range map[string]func(){
-		"a standing connection goes silent": line.BlackHole,
-		"and is lost, with silence behind":  line.Cut,
+	for _, spoiling := range []struct {
+		name  string
+		spoil func()
+	}{
+		{"a standing connection goes silent", line.BlackHole},
+		{"and is lost, with silence behind", line.Cut},
 	} {
-		spoil()
+		name := spoiling.name
+		spoiling.spoil()
 		health, spent := look()
 		require.Equal(t, false, health["connected"], name)
 		require.NotEmpty(t, health["error"])
