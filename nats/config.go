@@ -1,11 +1,8 @@
 package nats
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -57,21 +54,23 @@ const leastReconnectDelay = 100 * time.Millisecond
 // that differ from the client's defaults are those that keep its promises to
 // us: no message is buffered while disconnected and sent later, no write to a
 // frozen peer lasts longer than a publish may.
-func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, error) {
+func (c *Config) options(name string, link *link) ([]nats.Option, error) {
 	delay := max(c.ReconnectDelay, leastReconnectDelay)
 	opts := []nats.Option{
 		nats.Name(name),
 		nats.DontRandomize(),
 		nats.Timeout(c.ConnectionTimeout),
 		nats.ReconnectBufSize(-1),
-		nats.FlusherTimeout(c.PublishTimeout),
+		nats.FlusherTimeout(c.PublishTimeout / 2),
 		nats.ReconnectOnFlusherError(),
 		nats.MaxReconnects(c.MaxReconnects),
 		nats.ReconnectWait(delay),
 		nats.ReconnectJitter(delay/4, delay/4),
 		nats.PingInterval(10 * time.Second),
 		nats.IgnoreAuthErrorAbort(),
-		nats.ErrorHandler(onError),
+		nats.ErrorHandler(link.onError),
+		nats.DisconnectErrHandler(link.onDisconnect),
+		nats.ReconnectErrHandler(link.onReconnectError),
 	}
 	switch c.AuthType {
 	case "none":
@@ -80,9 +79,10 @@ func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, e
 	case "userpass":
 		opts = append(opts, nats.UserInfo(c.User, c.Password))
 	case "credentials":
-		if _, err := os.Stat(c.CredentialsFile); err != nil {
-			return nil, fmt.Errorf("auth_credentials_file: %w", err)
+		if err := checkCredentials(c.CredentialsFile); err != nil {
+			return nil, err
 		}
+		// The client reads it again at each reconnect.
 		opts = append(opts, nats.UserCredentials(c.CredentialsFile))
 	case "nkey":
 		key, err := nkeys.FromSeed([]byte(c.NKeySeed))
@@ -97,7 +97,7 @@ func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, e
 	default:
 		return nil, fmt.Errorf("unknown auth_type %q", c.AuthType)
 	}
-	if c.TLS {
+	if c.TLS || c.tlsURL() {
 		config, err := c.tlsConfig()
 		if err != nil {
 			return nil, err
@@ -105,53 +105,6 @@ func (c *Config) options(name string, onError nats.ErrHandler) ([]nats.Option, e
 		opts = append(opts, nats.Secure(config))
 	}
 	return opts, nil
-}
-
-func (c *Config) tlsConfig() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca_file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca_file: no certificate in %s", c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls_cert_file, tls_key_file: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
-}
-
-// covers tells whether a stream with these subjects takes a message on subject.
-func (s *Stream) covers(subject string) bool {
-	for _, pattern := range s.Subjects {
-		if matches(pattern, subject) {
-			return true
-		}
-	}
-	return false
-}
-
-// matches follows NATS' rules: '*' is one token, '>' at the end one or more.
-func matches(pattern, subject string) bool {
-	tokens := strings.Split(subject, ".")
-	wanted := strings.Split(pattern, ".")
-	for i, want := range wanted {
-		if want == ">" && i == len(wanted)-1 {
-			return len(tokens) > i
-		}
-		if i >= len(tokens) || (want != "*" && want != tokens[i]) {
-			return false
-		}
-	}
-	return len(tokens) == len(wanted)
 }
 
 // RedactURL is a URL as it may be shown: without user info.

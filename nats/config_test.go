@@ -50,12 +50,12 @@ func TestAURLIsShownWithoutUserInfo(t *testing.T) {
 
 func TestAWrongSecretIsRefusedWithoutShowingIt(t *testing.T) {
 	c := Config{AuthType: "nkey", NKeySeed: "SUAMNOTASEED"}
-	_, err := c.options("test", nil)
+	_, err := c.options("test", &link{})
 	require.ErrorContains(t, err, "auth_nkey_seed")
 	require.NotContains(t, err.Error(), "SUAMNOTASEED")
 
 	c = Config{AuthType: "kerberos"}
-	_, err = c.options("test", nil)
+	_, err = c.options("test", &link{})
 	require.ErrorContains(t, err, `"kerberos"`)
 }
 

@@ -1,14 +1,9 @@
 package nats
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -33,6 +28,7 @@ const (
 	CodeRefused  = "rejected"
 	CodeNoAnswer = "no_answer"
 	CodeSettings = "configuration"
+	CodeDenied   = "permission_denied"
 	CodeInternal = "internal"
 )
 
@@ -42,26 +38,26 @@ type Outcome struct {
 	Stream    string
 	Sequence  uint64
 	Duplicate bool
-	// resent says that the message was sent more than once under its id, so that
+	// Resent says that the message was sent more than once under its id, so that
 	// a duplicate may be of its own making.
-	resent bool
+	Resent bool
 	Code   string
 	Text   string
 }
 
 func rejected(code, format string, args ...any) Outcome {
-	return Outcome{Kind: Rejected, Code: code, Text: fmt.Sprintf(format, args...)}
+	return Outcome{Kind: Rejected, Code: code, Text: clean(fmt.Sprintf(format, args...))}
 }
 
 // away is a message that was not sent since there is no connection.
 func away(err error) Outcome {
 	var settings *settingsError
-	switch {
-	case errors.As(err, &settings):
+	if errors.As(err, &settings) {
 		return rejected(CodeSettings, "%s", settings.Error())
-	case errors.Is(err, nats.ErrMaxPayload):
-		// The client counts the headers, too.
-		return rejected(CodeTooLarge, "payload and headers are over the server's max_payload")
+	}
+	var denied *deniedError
+	if errors.As(err, &denied) {
+		return rejected(CodeDenied, "%s", denied)
 	}
 	return rejected(CodeAway, "NATS is away: %s", explain(err))
 }
@@ -97,30 +93,3 @@ func refused(err *jetstream.APIError) Outcome {
 	}
 	return rejected(CodeRefused, "the stream does not take it: %s", err.Description)
 }
-
-// explain is an error of the client in words that hold no URL.
-func explain(err error) string {
-	var op *net.OpError
-	var parse *url.Error
-	switch {
-	case errors.As(err, &parse):
-		// What it says can quote a password.
-		return "nats_url holds no URL"
-	case errors.Is(err, nats.ErrNoServers):
-		// What the client makes of refused connections.
-		return "connection refused"
-	case errors.As(err, &op):
-		return strings.ReplaceAll(op.Err.Error(), "connect: ", "")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),
-		errors.Is(err, jetstream.ErrAsyncPublishTimeout):
-		return "timed out"
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
-		return "the connection was lost"
-	}
-	return strings.TrimPrefix(err.Error(), "nats: ")
-}
-
-// settingsError is a configuration with which no connection can be tried.
-type settingsError struct{ err error }
-
-func (e *settingsError) Error() string { return e.err.Error() }

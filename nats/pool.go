@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type Pool struct {
 	// source is the database's source id, which a stream of ours bears.
 	source   string
 	requests atomic.Int64
+	lastLook atomic.Pointer[lastLook]
 
 	mu sync.Mutex
 	// link is the connection, nil before the first and after the last.
@@ -32,13 +34,6 @@ type Pool struct {
 	failure error
 	retryAt time.Time
 	closed  bool
-}
-
-// link is one connection with what is in flight on it.
-type link struct {
-	conn   *nats.Conn
-	js     jetstream.JetStream
-	flight flight
 }
 
 // NewPool makes a pool that has not connected. client names its connections.
@@ -68,10 +63,14 @@ func (p *Pool) Close() {
 // later callers. So a session pays the time-out once.
 func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	p.mu.Lock()
-	if p.link != nil && !p.link.conn.IsClosed() {
+	if p.link != nil && !p.link.over.Load() {
 		standing := p.link
 		p.mu.Unlock()
-		return standing, standing.await(ctx, patient)
+		return standing, p.named(standing.stands(ctx, patient))
+	}
+	if p.link != nil {
+		// The client gave up, after max_reconnect_attempts.
+		p.failure, p.link = p.named(p.link.why()), nil
 	}
 	known := p.failure
 	if p.attempt == nil {
@@ -91,43 +90,35 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	select {
 	case <-attempt:
 	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failure != nil {
+	switch {
+	case p.link != nil:
+		return p.link, nil
+	case p.failure != nil:
+		return nil, p.failure
+	case ctx.Err() != nil:
+		// The attempt goes on, but nobody waits for it again.
+		p.failure = ctx.Err()
 		return nil, p.failure
 	}
-	if p.link == nil {
-		return nil, nats.ErrConnectionClosed
-	}
-	return p.link, nil
+	return nil, nats.ErrConnectionClosed
 }
 
-// await fails unless the connection stands. A patient caller makes the client
-// try now instead of after its delay.
-func (l *link) await(ctx context.Context, patient bool) error {
-	if l.conn.IsConnected() {
-		return nil
-	}
-	if !patient {
-		return nats.ErrDisconnected
-	}
-	if err := l.conn.ForceReconnect(); err != nil {
-		return err
-	}
-	for !l.conn.IsConnected() {
-		select {
-		case <-ctx.Done():
-			return nats.ErrDisconnected
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return nil
+// stands tells whether a message could be sent now.
+func (p *Pool) stands() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.link != nil && p.link.ready()
 }
 
 func (p *Pool) connect() {
-	fresh, err := p.dial()
+	var fresh *link
+	err := protect(func() (err error) {
+		fresh, err = p.dial()
+		return err
+	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.attempt)
@@ -139,18 +130,38 @@ func (p *Pool) connect() {
 	}
 	p.link = fresh
 	if p.closed {
-		fresh.conn.Close()
+		go guard(fresh.conn.Close)
 	}
+}
+
+// named is err, or which setting is to blame for it.
+func (p *Pool) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return p.config.diagnose(err)
 }
 
 func (p *Pool) dial() (*link, error) {
 	fresh := &link{}
-	options, err := p.config.options(p.client, fresh.onError)
+	dialer := &dialer{}
+	options, err := p.config.options(p.client, fresh)
 	if err != nil {
 		return nil, &settingsError{err}
 	}
-	if fresh.conn, err = nats.Connect(strings.Join(p.config.URLs, ","), options...); err != nil {
-		return nil, err
+	options = append(options, nats.SetCustomDialer(dialer), nats.SkipHostLookup())
+
+	// Of several servers each has its share of the time at first, so that a dead
+	// one does not use up what a caller waits; then, for slow lines, all of it.
+	whole := p.config.ConnectionTimeout
+	dialer.limit.Store(int64(whole) / int64(max(1, len(p.config.URLs))))
+	fresh.conn, err = p.open(options, dialer)
+	dialer.limit.Store(int64(whole))
+	if err != nil && len(p.config.URLs) > 1 && timedOut(err) {
+		fresh.conn, err = p.open(options, dialer)
+	}
+	if err != nil {
+		return nil, p.named(err)
 	}
 	// Half of what a publish may take, so that one whose ack was lost is sent
 	// again within it.
@@ -163,12 +174,24 @@ func (p *Pool) dial() (*link, error) {
 		fresh.conn.Close()
 		return nil, err
 	}
+	fresh.watch()
 	return fresh, nil
 }
 
-// onError keeps the client from writing to stderr, which is the server log.
-// What matters of an error shows in the outcome of what it concerns.
-func (l *link) onError(*nats.Conn, *nats.Subscription, error) {}
+// open connects. By a tls:// URL the TLS handshake comes first, which no
+// eavesdropper can prevent; a server that greets in clear instead, as most do,
+// gets it after the greeting.
+func (p *Pool) open(options []nats.Option, dialer *dialer) (*nats.Conn, error) {
+	urls := strings.Join(p.config.URLs, ",")
+	if p.config.hasScheme("tls") {
+		first := append(slices.Clip(options), nats.TLSHandshakeFirst())
+		conn, err := nats.Connect(urls, first...)
+		if err == nil || !dialer.greeted.Load() {
+			return conn, err
+		}
+	}
+	return nats.Connect(urls, options...)
+}
 
 // Stats are a pool's figures as rule_nats_health_check shows them.
 type Stats struct {
@@ -182,9 +205,9 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stats := Stats{Requests: p.requests.Load()}
-	if p.link != nil && !p.link.conn.IsClosed() {
+	if p.link != nil && !p.link.over.Load() {
 		stats.Total = 1
-		if p.link.conn.IsConnected() {
+		if p.link.ready() {
 			stats.Healthy = 1
 		}
 	}

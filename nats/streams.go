@@ -80,12 +80,24 @@ func (s *Stream) Warnings() []string {
 	return warnings
 }
 
-func (p *Pool) create(ctx context.Context, js jetstream.JetStream, s *Stream) error {
-	_, err := js.CreateStream(ctx, s.config(jetstream.StreamConfig{}, p.source))
+func (p *Pool) create(ctx context.Context, link *link, s *Stream) error {
+	err := link.ask(ctx, func(ctx context.Context) error {
+		_, err := link.js.CreateStream(ctx, s.config(jetstream.StreamConfig{}, p.source))
+		return err
+	})
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return errors.New("it is there, but does not take this subject; rule_nats_init() says how it differs")
 	}
 	return err
+}
+
+// stream asks for a stream by its name.
+func (l *link) stream(ctx context.Context, name string) (stream jetstream.Stream, err error) {
+	err = l.ask(ctx, func(ctx context.Context) (err error) {
+		stream, err = l.js.Stream(ctx, name)
+		return err
+	})
+	return stream, err
 }
 
 // Compare brings each stream in line with its row, or only says how it differs
@@ -100,24 +112,24 @@ func (p *Pool) Compare(ctx context.Context, change bool) ([]StreamReport, error)
 		return reports, nil
 	}
 	for i := range p.config.Streams {
-		report := p.compare(ctx, link.js, &p.config.Streams[i], change)
+		report := p.compare(ctx, link, &p.config.Streams[i], change)
 		report.Warnings = p.config.Streams[i].Warnings()
 		reports = append(reports, report)
 	}
 	return reports, nil
 }
 
-func (p *Pool) compare(ctx context.Context, js jetstream.JetStream, s *Stream, change bool) StreamReport {
+func (p *Pool) compare(ctx context.Context, link *link, s *Stream, change bool) StreamReport {
 	report := StreamReport{Stream: s.Name}
 	fail := func(err error) StreamReport {
 		report.State, report.Error = "failed", explain(err)
 		return report
 	}
-	stream, err := js.Stream(ctx, s.Name)
+	stream, err := link.stream(ctx, s.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		report.State = "missing"
 		if change {
-			if err := p.create(ctx, js, s); err != nil {
+			if err := p.create(ctx, link, s); err != nil {
 				return fail(err)
 			}
 			report.State = "created"
@@ -145,7 +157,10 @@ func (p *Pool) compare(ctx context.Context, js jetstream.JetStream, s *Stream, c
 	case !change:
 		report.State = "different"
 	default:
-		if _, err := js.UpdateStream(ctx, wanted); err != nil {
+		if err := link.ask(ctx, func(ctx context.Context) error {
+			_, err := link.js.UpdateStream(ctx, wanted)
+			return err
+		}); err != nil {
 			return fail(err)
 		}
 		report.State = "updated"

@@ -116,6 +116,11 @@ func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
 			answer["server"] = seen.Server
 			answer["server_version"] = seen.ServerVersion
 			answer["round_trip_ms"] = float64(seen.RoundTrip.Microseconds()) / 1000
+			if seen.JetStream != nil {
+				answer["jetstream"] = seen.JetStream
+			} else if seen.JetStreamError != "" {
+				answer["jetstream_error"] = seen.JetStreamError
+			}
 			answer["streams"] = seen.Streams
 		} else {
 			answer["error"] = seen.Error

@@ -1,7 +1,7 @@
 COMMENT ON TABLE @extschema@.rule_nats_config IS 'Where NATS is and how to get in. Holds secrets.';
 COMMENT ON COLUMN @extschema@.rule_nats_config.config_id IS 'Number of the configuration';
 COMMENT ON COLUMN @extschema@.rule_nats_config.config_name IS 'What functions call it; default is the one of webhooks that name none';
-COMMENT ON COLUMN @extschema@.rule_nats_config.nats_url IS 'One server, or several separated by commas';
+COMMENT ON COLUMN @extschema@.rule_nats_config.nats_url IS 'One server, or several separated by commas; with tls:// the connection is encrypted, from its first byte where the server allows';
 COMMENT ON COLUMN @extschema@.rule_nats_config.nats_cluster_urls IS 'Further servers of the same cluster';
 COMMENT ON COLUMN @extschema@.rule_nats_config.auth_type IS 'none, token, userpass, credentials or nkey';
 COMMENT ON COLUMN @extschema@.rule_nats_config.auth_token IS 'For auth_type token';
@@ -14,10 +14,10 @@ COMMENT ON COLUMN @extschema@.rule_nats_config.tls_cert_file IS 'Client certific
 COMMENT ON COLUMN @extschema@.rule_nats_config.tls_key_file IS 'Its key, a file on the server';
 COMMENT ON COLUMN @extschema@.rule_nats_config.tls_ca_file IS 'Who may have signed the server''s certificate, a file on the server';
 COMMENT ON COLUMN @extschema@.rule_nats_config.max_connections IS 'Connections of one backend at most';
-COMMENT ON COLUMN @extschema@.rule_nats_config.connection_timeout_ms IS 'How long connecting may take';
+COMMENT ON COLUMN @extschema@.rule_nats_config.connection_timeout_ms IS 'How long connecting may take; of several servers each has its share at first';
 COMMENT ON COLUMN @extschema@.rule_nats_config.publish_timeout_ms IS 'How long a publish waits for its acknowledgement';
 COMMENT ON COLUMN @extschema@.rule_nats_config.reconnect_delay_ms IS 'Wait between two tries to connect again';
-COMMENT ON COLUMN @extschema@.rule_nats_config.max_reconnect_attempts IS 'How often it tries to connect again; -1 is without end';
+COMMENT ON COLUMN @extschema@.rule_nats_config.max_reconnect_attempts IS 'How often a server is tried again by itself after a connection was lost; -1 is without end. Afterwards a publish tries';
 COMMENT ON COLUMN @extschema@.rule_nats_config.jetstream_enabled IS 'When false events are core NATS messages: no stream, no acknowledgement of storage';
 COMMENT ON COLUMN @extschema@.rule_nats_config.stream_name IS 'The stream that workers consume';
 COMMENT ON COLUMN @extschema@.rule_nats_config.subject_prefix IS 'What rule_webhook_enable_nats() puts before a webhook''s name';

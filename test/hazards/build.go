@@ -66,7 +66,7 @@ func (e *engine) load(ev *event, byMode bool) error {
 		panic("probe")
 	case "[nil in goroutine]":
 		var nobody *sending
-		nobody.rounds++
+		nobody.open++
 	}
 `},
 	{"nats/send.go", "import (\n", "import (\n\t\"fmt\"\n"},

@@ -22,8 +22,7 @@ import (
 var forbidden = map[string]string{
 	"os.Exit": "ends the backend", "log.Fatal": "ends the backend", "log.Fatalf": "ends the backend",
 	"log.Fatalln": "ends the backend", "runtime.Goexit": "ends the backend where it leaves an entry",
-	"syscall.Kill": "signals", "time.AfterFunc": "is a goroutine without recover",
-	"context.AfterFunc": "is a goroutine without recover", "os.Getenv": "answers nothing in a backend",
+	"syscall.Kill": "signals", "os.Getenv": "answers nothing in a backend",
 }
 
 func TestNoGoroutineRunsWithoutRecoverAndNothingEndsTheProcess(t *testing.T) {
@@ -49,6 +48,8 @@ func TestNoGoroutineRunsWithoutRecoverAndNothingEndsTheProcess(t *testing.T) {
 			"go without recover":   "func f() { go func() { g() }() }",
 			"go without recover ":  "func f() { go g() }\nfunc g() { h() }",
 			"go without recover  ": "func f() { go g() }\nfunc g() { if x() { recover() } }",
+			"time.AfterFunc is":    "func f() { time.AfterFunc(d, func() { g() }) }",
+			"context.AfterFunc is": "func f() { context.AfterFunc(c, g) }",
 			"WaitGroup.Go":         "func f() { var w sync.WaitGroup; w.Go(g) }",
 			"entry e":              "//export e\nfunc e() { g() }",
 		} {
@@ -56,6 +57,7 @@ func TestNoGoroutineRunsWithoutRecoverAndNothingEndsTheProcess(t *testing.T) {
 		}
 		require.Empty(t, faults(t, `package p
 			func f() { go func() { defer func() { _ = recover() }(); h() }(); go g(h) }
+			func t() { time.AfterFunc(d, func() { g(h) }) }
 			func g(f func()) { if err := k(f); err != nil { h() } }
 			func k(f func()) { defer func() { if p := recover(); p != nil { h() } }(); f() }
 			//export e
@@ -118,6 +120,9 @@ func faults(t *testing.T, sources ...string) (list []string) {
 				if why, found := forbidden[called]; found {
 					report("%s %s", called, why)
 				}
+				if strings.HasSuffix(called, ".AfterFunc") && !isLiteralThatRecovers(n.Args[len(n.Args)-1], functions) {
+					report("%s is a goroutine without recover", called)
+				}
 				if strings.HasSuffix(called, ".Go") {
 					report("%s, as WaitGroup.Go, is a goroutine without recover", called)
 				}
@@ -144,6 +149,12 @@ func name(e ast.Expr) string {
 		return name(e.X) + "." + e.Sel.Name
 	}
 	return fmt.Sprintf("%T", e)
+}
+
+// isLiteralThatRecovers is true of a function literal that recovers.
+func isLiteralThatRecovers(e ast.Expr, functions functionsByName) bool {
+	literal, ok := e.(*ast.FuncLit)
+	return ok && recovers(literal.Body, functions)
 }
 
 // calleeRecovers is true of a function literal, or of a function of the package, that recovers.

@@ -52,3 +52,16 @@ func Connect(t testing.TB, url string) (*nats.Conn, jetstream.JetStream) {
 	}
 	return conn, js
 }
+
+// Connections are those that the server has now.
+func (s *Server) Connections(t testing.TB) []*server.ConnInfo {
+	t.Helper()
+	seen, err := s.running.Connz(&server.ConnzOptions{Username: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen.Conns
+}
+
+// WebsocketURL is the address for clients by WebSocket, of a server that has them.
+func (s *Server) WebsocketURL() string { return s.running.WebsocketURL() }

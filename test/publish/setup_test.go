@@ -158,9 +158,15 @@ func (b *bundle) publishing(t *testing.T, conn *pgx.Conn) <-chan error {
 		_, err := conn.Exec(context.Background(), `SELECT rule_webhook_publish_nats($1, '{"n": 2}', 'unanswered')`, b.webhook)
 		done <- err
 	}()
+	b.waiting(t, conn.PgConn().PID())
+	return done
+}
+
+// waiting returns once a backend waits for NATS.
+func (b *bundle) waiting(t *testing.T, pid uint32) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'active'
-			AND wait_event_type = 'Extension'`, conn.PgConn().PID()) == 1
+			AND wait_event_type = 'Extension'`, pid) == 1
 	}, 5*time.Second, 5*time.Millisecond, "the wait shows in pg_stat_activity")
-	return done
 }

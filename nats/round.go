@@ -1,0 +1,149 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// round sends everything from a message on. Outcomes come in on the client's
+// goroutines, possibly before it returns.
+func (s *sending) round(from int) {
+	if !s.begin(from) {
+		return
+	}
+	for i := from; i < len(s.messages) && !s.over(); i++ {
+		m := &nats.Msg{Subject: s.messages[i].Subject, Header: s.messages[i].Header, Data: s.messages[i].Data}
+		s.link.flight.add(m, s, i)
+		if _, err := s.link.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
+			s.link.flight.take(m)
+			s.settle(i, s.notHanded(&s.messages[i], err))
+		}
+	}
+}
+
+func (s *sending) begin(from int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = len(s.messages) - from
+	for i := from; i < len(s.messages); i++ {
+		s.waits[i] = true
+	}
+	return !s.ended
+}
+
+func (s *sending) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// notHanded is the outcome of a message that the connection did not take: a
+// write that failed left it cut off, and the client sends it no more.
+func (s *sending) notHanded(m *Message, err error) Outcome {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		// It counts the headers too.
+		return tooLarge(int64(len(m.Data)), s.link.maxPayload.Load())
+	case timedOut(err):
+		s.link.doubt(s.pool.config.ConnectionTimeout)
+	}
+	return away(s.pool.named(err))
+}
+
+func tooLarge(size, limit int64) Outcome {
+	return rejected(CodeTooLarge, "payload of %d bytes is over the server's max_payload of %d", size, limit)
+}
+
+// settle notes what became of a message in this round. An ack of an earlier
+// round stands: that the same message is a duplicate now is our own doing.
+func (s *sending) settle(i int, outcome Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.waits[i] {
+		return
+	}
+	s.waits[i] = false
+	if s.outcomes[i].Kind != Acked {
+		outcome.Resent = s.outcomes[i].Resent || s.outcomes[i].Code == CodeNoAnswer
+		if outcome.Resent && outcome.Kind == Rejected {
+			// The copy that was not answered may be in the stream all the same. A
+			// connection that went away is worth another try, a refusal is not.
+			outcome.Kind = Unknown
+			if outcome.Code == CodeAway {
+				outcome.Code = CodeNoAnswer
+			}
+		}
+		s.outcomes[i] = outcome
+	}
+	s.open--
+	if s.open == 0 {
+		s.endRound()
+	}
+}
+
+// endRound must not block: it runs on the client's goroutines, with the lock.
+func (s *sending) endRound() {
+	for i, outcome := range s.outcomes {
+		if outcome.Code == CodeNoAnswer && s.pool.config.JetStream {
+			if !time.Now().Before(s.deadline) {
+				s.link.doubt(s.pool.config.ConnectionTimeout)
+				break
+			}
+			go s.run(func() error { s.again(i); return nil })
+			return
+		}
+		if outcome.Code == CodeNoStream && !s.made {
+			s.made = true
+			go s.run(func() error { s.makeStream(i, outcome.Text); return nil })
+			return
+		}
+		if outcome.Duplicate && outcome.Resent && !s.claimed {
+			s.claimed = true
+			go s.run(func() error { s.claim(); return nil })
+			return
+		}
+	}
+	s.end()
+}
+
+// again sends once more as soon as there is a connection, within the deadline.
+func (s *sending) again(from int) {
+	for !s.link.standing.Load() {
+		if s.over() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.round(from)
+}
+
+// makeStream makes the stream that an enabled row of rule_nats_streams has for
+// the subject, and sends again.
+func (s *sending) makeStream(from int, missing string) {
+	for i := range s.pool.config.Streams {
+		stream := &s.pool.config.Streams[i]
+		if !stream.covers(s.messages[from].Subject) {
+			continue
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
+		defer cancel()
+		if err := s.pool.create(ctx, s.link, stream); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !s.ended {
+				s.outcomes[from].Text = missing + ", and stream " + stream.Name + " could not be made: " + explain(err)
+			}
+			s.end()
+			return
+		}
+		s.round(from)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end()
+}

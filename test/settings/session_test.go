@@ -1,0 +1,74 @@
+package settings
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/natsserver"
+)
+
+func withoutJetStream(o *server.Options) { o.JetStream = false }
+
+// names are those that a server knows its connections by.
+func names(t *testing.T, s *natsserver.Server) []string {
+	t.Helper()
+	found := []string{}
+	for _, c := range s.Connections(t) {
+		found = append(found, c.Name)
+	}
+	return found
+}
+
+func TestAConnectionIsNamedAfterDatabaseAndPid(t *testing.T) {
+	b := setup(t)
+	b.works(t)
+	require.Equal(t, []string{fmt.Sprintf("rule_engine %s pid %d", b.database, b.conn.PgConn().PID())}, names(t, b.nats))
+}
+
+func TestSeveralConfigurationsInOneSession(t *testing.T) {
+	b := setup(t)
+	second := natsserver.Run(t)
+	b.exec(t, "SELECT rule_nats_configure('second', $1)", second.URL())
+	b.exec(t, `INSERT INTO rule_nats_streams (config_id, stream_name, subjects)
+		SELECT config_id, 'SECOND', '{webhooks.>}' FROM rule_nats_config WHERE config_name = 'second'`)
+	b.exec(t, "SELECT rule_webhook_register('invoices', 'https://example.com/')")
+	b.exec(t, "SELECT rule_webhook_enable_nats(2, p_publish_mode => 'nats', p_config_name => 'second')")
+	for range 3 {
+		b.webhook = 1
+		require.Equal(t, "WEBHOOKS", b.publish(t)["stream"])
+		b.webhook = 2
+		require.Equal(t, "SECOND", b.publish(t)["stream"])
+	}
+	require.Len(t, names(t, b.nats), 1)
+	require.Len(t, names(t, second), 1)
+
+	second.Stop()
+	require.Eventually(t, func() bool { return b.publish(t)["success"] == false }, 5*time.Second, 50*time.Millisecond)
+	b.webhook = 1
+	b.works(t)
+}
+
+func TestDISCARDALLIsHarmless(t *testing.T) {
+	b := setup(t)
+	b.works(t)
+	before := b.nats.Connections(t)
+	b.exec(t, "DISCARD ALL")
+	// The driver's own plans went with it.
+	require.NoError(t, b.conn.DeallocateAll(t.Context()))
+	b.works(t)
+	require.Equal(t, before[0].Cid, b.nats.Connections(t)[0].Cid, "the connection stays")
+}
+
+func TestAConnectionEndsWithItsBackendAndWithItsConfiguration(t *testing.T) {
+	b := setup(t)
+	b.works(t)
+	b.set(t, "publish_timeout_ms = 3000")
+	b.works(t)
+	require.Eventually(t, func() bool { return len(names(t, b.nats)) == 1 }, 5*time.Second, 10*time.Millisecond)
+	require.NoError(t, b.conn.Close(t.Context()))
+	require.Eventually(t, func() bool { return len(names(t, b.nats)) == 0 }, 5*time.Second, 10*time.Millisecond)
+}
