@@ -108,7 +108,7 @@ func TestSignalsThatArriveWhileGoRunsDoNoHarm(t *testing.T) {
 	var err error
 	for end := time.Now().Add(3 * time.Second); err == nil && time.Now().Before(end); published++ {
 		// Large, so that Go collects garbage often.
-		err = s.try("SELECT rule_webhook_publish_nats($1, jsonb_build_object('large', repeat('x', 30000)))", b.webhook)
+		err = s.try("SELECT rule_webhook_publish_nats($1, jsonb_build_object('large', repeat('x', 100000)))", b.webhook)
 	}
 	close(stop)
 	t.Logf("%d publishes under %d signals", published, <-sent)

@@ -95,7 +95,7 @@ var variants = []variant{
 	},
 	{
 		hazard: "the same, seen by a backend that gets many signals",
-		test:   "TestSignalsThatArriveWhileGoRunsDoNoHarm", edits: []edit{callMaskOpen}, tries: 6,
+		test:   "TestSignalsThatArriveWhileGoRunsDoNoHarm", edits: []edit{callMaskOpen}, tries: 12,
 	},
 	{
 		hazard: "signals stay closed after a call of Go",
