@@ -198,12 +198,18 @@ rows_open(Rows *rows, Tuplestorestate *store, Relation relation)
 static Datum
 rows_next(Rows *rows)
 {
+	MemoryContext caller;
+	bool		found;
+
 	if (rows->store == NULL)
 		return 0;
 	tuplestore_select_read_pointer(rows->store, rows->position);
-	if (!tuplestore_gettupleslot(rows->store, true, false, rows->slot))
-		return 0;
-	return ExecFetchSlotHeapTupleDatum(rows->slot);
+
+	/* The slot frees a tuple that was read from a file, so it must own it. */
+	caller = MemoryContextSwitchTo(rows->slot->tts_mcxt);
+	found = tuplestore_gettupleslot(rows->store, true, false, rows->slot);
+	MemoryContextSwitchTo(caller);
+	return found ? ExecFetchSlotHeapTupleDatum(rows->slot) : 0;
 }
 
 static void
@@ -218,6 +224,15 @@ publish_statement(Batch *batch)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("statement trigger \"%s\" has no transition table", trigger->tg_trigger->tgname),
 				 errhint("Make it with REFERENCING NEW TABLE AS new_rows (OLD TABLE for DELETE), or FOR EACH ROW.")));
+
+	if (trigger->tg_oldtable && trigger->tg_newtable &&
+		tuplestore_tuple_count(trigger->tg_oldtable) != tuplestore_tuple_count(trigger->tg_newtable))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot tell which old row belongs to which new one",
+						trigger->tg_trigger->tgname),
+				 errdetail("A row that moved to another partition was dropped there by a trigger."),
+				 errhint("Make the trigger FOR EACH ROW.")));
 
 	rows_open(&old_rows, trigger->tg_oldtable, trigger->tg_relation);
 	rows_open(&new_rows, trigger->tg_newtable, trigger->tg_relation);

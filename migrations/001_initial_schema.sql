@@ -57,7 +57,9 @@ CREATE TABLE @extschema@.rule_engine_source (
                        CONSTRAINT rule_engine_source_only_check CHECK ("only"),
     source_id          uuid        NOT NULL DEFAULT gen_random_uuid(),
     database_oid       oid         NOT NULL,
-    history_kept_since timestamptz NOT NULL DEFAULT now()
+    history_kept_since timestamptz NOT NULL DEFAULT now(),
+    -- When the source id was taken over from another database, whose transactions this one does not know.
+    adopted_at         timestamptz NOT NULL DEFAULT '-infinity'
 );
 
 -- A source id that was never used before has no message older than its history.

@@ -91,8 +91,12 @@ func (l *link) await(ctx context.Context) error {
 		return nil
 	}
 	if !l.standing.Load() {
-		// It waits for the client's lock.
-		go guard(func() { _ = l.conn.ForceReconnect() })
+		// It waits for the client's lock, and by then the client may have done it.
+		go guard(func() {
+			if !l.conn.IsConnected() {
+				_ = l.conn.ForceReconnect()
+			}
+		})
 	}
 	for !l.ready() {
 		select {
@@ -133,7 +137,9 @@ func (l *link) doubt(limit time.Duration) {
 			return
 		}
 		// Reconnected, it is not in doubt any more.
-		_ = l.conn.ForceReconnect()
+		if l.doubted.Load() {
+			_ = l.conn.ForceReconnect()
+		}
 	})
 }
 

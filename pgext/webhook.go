@@ -84,7 +84,7 @@ var (
 	// A database made from a template has its template's row and another oid.
 	renewSource = statement{
 		sql: `UPDATE $SCHEMA.rule_engine_source SET source_id = pg_catalog.gen_random_uuid(),
-		             database_oid = $1::pg_catalog.oid, history_kept_since = '-infinity'
+		             database_oid = $1::pg_catalog.oid, history_kept_since = '-infinity', adopted_at = '-infinity'
 		      WHERE database_oid OPERATOR(pg_catalog.<>) $1::pg_catalog.oid
 		      RETURNING source_id, database_oid`,
 		kinds: []kind{kindInt8}, see: activeSnapshot,

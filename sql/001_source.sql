@@ -10,9 +10,10 @@ BEGIN
     UPDATE @extschema@.rule_engine_source s
     SET source_id = coalesce(p_source_id, gen_random_uuid()),
         database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
-        history_kept_since = CASE WHEN p_source_id IS NULL THEN '-infinity'
-                                  WHEN p_source_id = s.source_id THEN s.history_kept_since
-                                  ELSE clock_timestamp() END
+        history_kept_since = CASE WHEN p_source_id IS NULL THEN '-infinity' ELSE s.history_kept_since END,
+        adopted_at = CASE WHEN p_source_id IS NULL THEN '-infinity'
+                          WHEN p_source_id = s.source_id THEN s.adopted_at
+                          ELSE clock_timestamp() END
     RETURNING s.source_id INTO v_source_id;
     RETURN v_source_id;
 END
@@ -32,7 +33,7 @@ BEGIN
     IF v_source.database_oid IS DISTINCT FROM v_oid THEN
         -- Made from a template. The second of two sessions finds the row right and leaves it.
         UPDATE @extschema@.rule_engine_source s
-        SET source_id = gen_random_uuid(), database_oid = v_oid, history_kept_since = '-infinity'
+        SET source_id = gen_random_uuid(), database_oid = v_oid, history_kept_since = '-infinity', adopted_at = '-infinity'
         WHERE s.database_oid <> v_oid;
         SELECT * INTO v_source FROM @extschema@.rule_engine_source;
     END IF;

@@ -30,6 +30,8 @@ AS $$
 DECLARE
     v_fates text[];
     v_kept_since timestamptz;
+    v_adopted_at timestamptz;
+    v_at timestamptz;
     v_status text;
 BEGIN
     SELECT array_agg(CASE WHEN e.transaction IS NULL OR EXISTS (
@@ -39,10 +41,11 @@ BEGIN
                           THEN 'committed' END ORDER BY e.n)
     INTO v_fates
     FROM unnest(p_webhook_ids, p_message_ids, p_transactions) WITH ORDINALITY AS e (webhook_id, message_id, transaction, n);
-    SELECT s.history_kept_since INTO v_kept_since FROM @extschema@.rule_engine_source s;
+    SELECT s.history_kept_since, s.adopted_at INTO v_kept_since, v_adopted_at FROM @extschema@.rule_engine_source s;
     FOR i IN 1 .. coalesce(cardinality(v_fates), 0) LOOP
         CONTINUE WHEN v_fates[i] IS NOT NULL OR p_webhook_ids[i] IS NULL;
-        IF clock_timestamp() - make_interval(secs => coalesce(p_ages_ms[i], 0) / 1000.0) < v_kept_since THEN
+        v_at := clock_timestamp() - make_interval(secs => coalesce(p_ages_ms[i], 0) / 1000.0);
+        IF v_at < v_adopted_at THEN
             v_fates[i] := 'committed';
             CONTINUE;
         END IF;
@@ -52,6 +55,8 @@ BEGIN
             -- It may have committed since the first look.
             WHEN v_status = 'committed'
                  AND @extschema@._rule_event_recorded(p_webhook_ids[i], p_message_ids[i], p_transactions[i]) THEN 'committed'
+            -- Its row may have been cleaned away; what did not commit never had one.
+            WHEN v_at < v_kept_since AND coalesce(v_status, 'committed') = 'committed' THEN 'committed'
             ELSE 'rolled back' END;
     END LOOP;
     RETURN v_fates;
@@ -77,8 +82,8 @@ BEGIN
     ELSIF v_status = 'committed'
           AND @extschema@._rule_event_recorded(p_webhook_id, p_message_id, p_transaction) THEN
         RETURN 'committed';
-    ELSIF v_status IN ('aborted', 'in the future')
-          OR (SELECT s.history_kept_since = '-infinity' FROM @extschema@.rule_engine_source s) THEN
+    ELSIF (SELECT s.adopted_at = '-infinity' AND (v_status IN ('aborted', 'in the future') OR s.history_kept_since = '-infinity')
+           FROM @extschema@.rule_engine_source s) THEN
         RETURN 'rolled back';
     END IF;
     -- Its history may have been cleaned.

@@ -14,6 +14,16 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_check_older_than(interval) IS
     'Internal: refuses an age that no row can have.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_queue_row_needed(p_webhook_id integer, p_ended_at timestamptz)
+RETURNS boolean LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id AND w.nats_enabled)
+       AND p_ended_at >= clock_timestamp() - (SELECT k.keep FROM @extschema@.rule_engine_retention k
+                                              WHERE k.table_name = 'rule_webhook_receipts')
+$$;
+COMMENT ON FUNCTION @extschema@._rule_queue_row_needed(integer, timestamptz) IS
+    'Internal: whether an ended event''s queue row is the receipt of a copy that a stream may still hold.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_rows_delete(
     p_table text, p_time text, p_condition text, p_limit bigint, OUT removed bigint, OUT newest timestamptz)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -65,7 +65,9 @@ BEGIN
         SET next_retry_at = v_now + make_interval(secs => (d.place / p_per_second)::double precision)
         FROM (SELECT p.queue_id, row_number() OVER (ORDER BY p.next_retry_at, p.queue_id) - 1.0 AS place
               FROM @extschema@.rule_webhook_queue p
-              WHERE p.webhook_id = p_webhook_id AND p.status = 'pending' AND p.next_retry_at <= v_now) d
+              -- What goes to NATS goes in order: one that waits would hold up other webhooks' events behind it.
+              WHERE p.webhook_id = p_webhook_id AND p.status = 'pending' AND p.next_retry_at <= v_now
+                AND p.route <> 'publish') d
         WHERE q.queue_id = d.queue_id AND q.status = 'pending';
         GET DIAGNOSTICS v_events = ROW_COUNT;
     END IF;
@@ -73,4 +75,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_resume(integer, integer) IS
-    'Delivers to a held webhook again, what has queued up at so many a second where p_per_second says it. Returns how many queued events that sets going, 0 when it was not held.';
+    'Delivers to a held webhook again, what has queued up at so many a second where p_per_second says it (but for what goes to NATS again). Returns how many queued events that sets going, 0 when it was not held.';

@@ -22,8 +22,9 @@ BEGIN
     FOR v_rows IN
         SELECT d.name, d.time, d.condition FROM (VALUES
             ('rule_webhook_queue', 'coalesce(r.completed_at, r.created_at)',
-             '(r.status = ''success'' AND coalesce(r.completed_at, r.created_at) < %1$L::timestamptz)
-              OR (r.status = ''failed'' AND coalesce(r.completed_at, r.created_at) < %2$L::timestamptz)'),
+             '((r.status = ''success'' AND coalesce(r.completed_at, r.created_at) < %1$L::timestamptz)
+               OR (r.status = ''failed'' AND coalesce(r.completed_at, r.created_at) < %2$L::timestamptz))
+              AND NOT @extschema@._rule_queue_row_needed(r.webhook_id, coalesce(r.completed_at, r.created_at))'),
             ('rule_webhook_receipts', 'r.done_at', 'r.state = ''done'' AND r.done_at < %1$L::timestamptz'),
             ('rule_webhook_drops', 'r.dropped_at', 'r.dropped_at < %1$L::timestamptz')) AS d (name, time, condition)
     LOOP

@@ -75,6 +75,22 @@ SELECT a.verdict, a.reason FROM (VALUES (3500000), (3700000)) v (age_ms),
 SELECT rule_nats_event_status(:id, 'age', '3') AS cleaned_or_not, rule_nats_event_status(NULL, 'age', '3') AS no_webhook;
 ROLLBACK;
 
+-- What rolled back or is open never had a row that could have been cleaned away; but what another database published
+-- under an id that was adopted is not for this one to judge.
+BEGIN;
+SELECT pg_current_xact_id()::text AS gone \gset
+ROLLBACK;
+BEGIN;
+UPDATE rule_engine_source SET history_kept_since = now() + interval '1 hour';
+SELECT a.verdict, a.reason
+FROM (VALUES (1, :'gone'), (2, pg_current_xact_id()::text), (3, '4611686018427388904')) v (n, transaction),
+    rule_worker_admit('w', jsonb_build_array(t.message('fate', 'cleaned ' || n, transaction))) a ORDER BY n;
+SELECT rule_nats_event_status(:id, 'cleaned 1', :'gone') AS cleaned;
+UPDATE rule_engine_source SET adopted_at = now() + interval '1 hour';
+SELECT a.verdict, a.reason FROM rule_worker_admit('w', jsonb_build_array(t.message('fate', 'adopted', :'gone'))) a;
+SELECT rule_nats_event_status(:id, 'adopted', :'gone') AS adopted;
+ROLLBACK;
+
 -- What was left out stands in SQL.
 SELECT message_id, reason, worker, count(*) FROM rule_webhook_drops WHERE message_id !~ 'odd' GROUP BY 1, 2, 3 ORDER BY 1, 2;
 

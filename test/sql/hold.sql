@@ -38,5 +38,13 @@ FROM (VALUES
     ($$UPDATE rule_webhooks SET held_reason = 'by hand'$$)
 ) AS c (call);
 \a \t
+-- What goes to NATS again is not paced: it would hold up the events of other webhooks behind it.
+SELECT rule_webhook_hold(:id, 'once more');
+DELETE FROM rule_webhook_queue;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route)
+SELECT :id, 'to NATS ' || n, '{}', 'publish' FROM generate_series(1, 3) n;
+SELECT rule_webhook_resume(:id, 1) AS paced;
+SELECT count(*) AS due FROM rule_webhook_queue WHERE next_retry_at <= clock_timestamp();
+
 SELECT rule_webhook_delete(:id), rule_webhook_delete(:other);
 DELETE FROM rule_nats_publish_history;

@@ -119,6 +119,16 @@ SELECT t.error($$INSERT INTO re.rule_engine_retention VALUES ('rule_nats_publish
 SELECT table_name, keep, pristine FROM rule_engine_retention WHERE NOT pristine ORDER BY table_name;
 UPDATE rule_engine_retention SET keep = '30 days' WHERE table_name = 'rule_webhook_drops';
 
+-- A queue row of a webhook with NATS is the receipt of a copy that a stream may hold: it stays as long as receipts do.
+DELETE FROM rule_webhook_queue;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route, status, completed_at)
+VALUES (:id, 'both ways', '{}', 'stream', 'success', now() - interval '29 days'), (:id, 'long ago', '{}', 'stream', 'success', now() - interval '31 days');
+UPDATE rule_webhooks SET nats_enabled = true, nats_subject = 'webhooks.maintained' WHERE webhook_id = :id;
+SELECT rule_webhook_cleanup_old_calls('0') AS removed;
+SELECT message_id FROM rule_webhook_queue;
+UPDATE rule_webhooks SET nats_enabled = false WHERE webhook_id = :id;
+SELECT rule_webhook_cleanup_old_calls('0') AS removed;
+
 SELECT rule_webhook_delete(:id);
 DELETE FROM rule_webhook_drops;
 UPDATE rule_engine_source SET history_kept_since = '-infinity';

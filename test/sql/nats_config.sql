@@ -124,9 +124,9 @@ DELETE FROM rule_nats_consumer_stats;
 -- The source id: a new one, one that is adopted, and that of a database made from a template.
 SELECT source_id AS before FROM rule_engine_source \gset
 SELECT rule_engine_source_renew() <> :'before' AS renewed;
-SELECT history_kept_since = '-infinity' AS history_complete FROM rule_engine_source;
+SELECT history_kept_since = '-infinity' AND adopted_at = '-infinity' AS history_complete FROM rule_engine_source;
 SELECT rule_engine_source_renew('00000000-0000-4000-8000-000000000001');
-SELECT history_kept_since > now() - interval '1 minute' AS history_from_now_on FROM rule_engine_source;
+SELECT adopted_at > now() - interval '1 minute' AS adopted_now FROM rule_engine_source;
 UPDATE rule_engine_source SET database_oid = 1;
 SELECT source_id <> '00000000-0000-4000-8000-000000000001' AS own_id FROM rule_worker_hello('w', 'g', '1', '{}', '{}');
 SELECT count(DISTINCT source_id) AS ids FROM (

@@ -100,6 +100,34 @@ SELECT count(*) FROM t.wrong;
 SELECT rule_webhook_update(:id, p_enabled => true);
 SELECT rule_nats_configure('nowhere', 'nats://127.0.0.1:1');
 UPDATE rule_nats_config SET connection_timeout_ms = 500, publish_timeout_ms = 500 WHERE config_name = 'nowhere';
+-- Transition tables that no longer fit into memory.
+CREATE TABLE t.wide (id integer, body text);
+CREATE TRIGGER made AFTER INSERT ON t.wide REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT EXECUTE FUNCTION rule_webhook_trigger('orders made');
+CREATE TRIGGER changed AFTER UPDATE ON t.wide REFERENCING OLD TABLE AS o NEW TABLE AS n
+    FOR EACH STATEMENT EXECUTE FUNCTION rule_webhook_trigger('orders made');
+SET work_mem = '64kB';
+INSERT INTO t.wide SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 2000) g;
+SELECT count(*), bool_and(q -> 'new' ->> 'body' = repeat(md5(q -> 'new' ->> 'id'), 30)) AS whole FROM t.queued() q;
+UPDATE t.wide SET body = body || '!';
+SELECT count(*), bool_and(q -> 'new' ->> 'body' = repeat(md5(q -> 'old' ->> 'id'), 30) || '!'
+                          AND q -> 'old' ->> 'id' = q -> 'new' ->> 'id') AS whole FROM t.queued() q;
+RESET work_mem;
+DROP TABLE t.wide;
+
+-- Rows that moved to another partition, of which one was dropped on its way: nothing says which belong together.
+CREATE TABLE t.moving (id integer, k integer) PARTITION BY LIST (k);
+CREATE TABLE t.moving1 PARTITION OF t.moving FOR VALUES IN (1);
+CREATE TABLE t.moving2 PARTITION OF t.moving FOR VALUES IN (2);
+CREATE FUNCTION t.drop_two() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN NEW.id <> 2 THEN NEW END; END $$;
+CREATE TRIGGER drop_two BEFORE INSERT ON t.moving2 FOR EACH ROW EXECUTE FUNCTION t.drop_two();
+CREATE TRIGGER changed AFTER UPDATE ON t.moving REFERENCING OLD TABLE AS o NEW TABLE AS n
+    FOR EACH STATEMENT EXECUTE FUNCTION rule_webhook_trigger('orders made');
+INSERT INTO t.moving SELECT g, 1 FROM generate_series(1, 3) g;
+SELECT t.error('UPDATE t.moving SET k = 2');
+DROP TABLE t.moving;
+DROP FUNCTION t.drop_two;
+
 SELECT rule_webhook_enable_nats(:id, p_publish_mode => 'nats', p_config_name => 'nowhere');
 SET ROLE regress_writer;
 INSERT INTO t.made SELECT g FROM generate_series(10, 12) g;
