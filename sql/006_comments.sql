@@ -1,4 +1,4 @@
-COMMENT ON COLUMN @extschema@.rule_webhooks.held_reason IS 'Why its events are not delivered for now; NULL when they are';
+COMMENT ON COLUMN @extschema@.rule_webhooks.held_reason IS 'Why its events wait; NULL when they do not';
 COMMENT ON COLUMN @extschema@.rule_webhooks.held_since IS 'Since when they are held';
 
 COMMENT ON TABLE @extschema@.rule_engine_retention IS 'How long the rows of each table stay before rule_engine_maintain() removes them.';
