@@ -42,7 +42,7 @@ endif
 # An install as root must not compile, least of all with another PATH than the build's.
 ifneq ($(filter install,$(MAKECMDGOALS)),)
 ifeq ($(filter all,$(MAKECMDGOALS)),)
-ifneq ($(shell $(MAKE) $(MAKEOVERRIDES) -q all 2>/dev/null && echo built),built)
+ifneq ($(shell $(MAKE) --no-print-directory $(MAKEOVERRIDES) -q all 2>/dev/null && echo built),built)
 $(error run "make" first: install compiles nothing)
 endif
 endif
