@@ -19,7 +19,7 @@ func (s *sending) claim() {
 	s.mu.Unlock()
 	var mine []int
 	for i, outcome := range seen {
-		if outcome.Duplicate && outcome.Resent && s.stored(ctx, i, outcome) {
+		if outcome.Duplicate && outcome.resent && s.stored(ctx, i, outcome) {
 			mine = append(mine, i)
 		}
 	}

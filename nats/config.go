@@ -107,8 +107,8 @@ func (c *Config) options(name string, link *link) ([]nats.Option, error) {
 	return opts, nil
 }
 
-// RedactURL is a URL as it may be shown: without user info.
-func RedactURL(url string) string {
+// redact is a URL as it may be shown: without user info.
+func redact(url string) string {
 	scheme, rest, found := strings.Cut(url, "://")
 	if !found {
 		scheme, rest = "", url
@@ -126,5 +126,5 @@ func RedactURL(url string) string {
 // part of a password, so where one URL has user info nothing before the last
 // '@' is shown.
 func (c *Config) ShownURLs() string {
-	return RedactURL(strings.Join(c.URLs, ","))
+	return redact(strings.Join(c.URLs, ","))
 }

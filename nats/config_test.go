@@ -40,7 +40,7 @@ func TestAURLIsShownWithoutUserInfo(t *testing.T) {
 		"nats://host:4222/path?user=a":      "nats://host:4222/path?user=a",
 		"nats://user:se://cret@host.x:4222": "nats://***@host.x:4222",
 	} {
-		require.Equal(t, shown, RedactURL(given))
+		require.Equal(t, shown, redact(given))
 	}
 	c := Config{URLs: []string{"nats://a:b@one", "nats://two"}}
 	require.Equal(t, "nats://***@one,nats://two", c.ShownURLs())

@@ -38,9 +38,9 @@ type Outcome struct {
 	Stream    string
 	Sequence  uint64
 	Duplicate bool
-	// Resent says that the message was sent more than once under its id, so that
+	// resent says that the message was sent more than once under its id, so that
 	// a duplicate may be of its own making.
-	Resent bool
+	resent bool
 	Code   string
 	Text   string
 }

@@ -68,8 +68,8 @@ func (s *sending) settle(i int, outcome Outcome) {
 	}
 	s.waits[i] = false
 	if s.outcomes[i].Kind != Acked {
-		outcome.Resent = s.outcomes[i].Resent || s.outcomes[i].Code == CodeNoAnswer
-		if outcome.Resent && outcome.Kind == Rejected {
+		outcome.resent = s.outcomes[i].resent || s.outcomes[i].Code == CodeNoAnswer
+		if outcome.resent && outcome.Kind == Rejected {
 			// The copy that was not answered may be in the stream all the same. A
 			// connection that went away is worth another try, a refusal is not.
 			outcome.Kind = Unknown
@@ -101,7 +101,7 @@ func (s *sending) endRound() {
 			go s.run(func() error { s.makeStream(i, outcome.Text); return nil })
 			return
 		}
-		if outcome.Duplicate && outcome.Resent && !s.claimed {
+		if outcome.Duplicate && outcome.resent && !s.claimed {
 			s.claimed = true
 			go s.run(func() error { s.claim(); return nil })
 			return

@@ -28,6 +28,8 @@ type configuration struct {
 	id         int32
 	enabled    bool
 	streamName string
+	// pool is the one that was found to fit, nil before the first use.
+	pool *nats.Pool
 }
 
 // cache holds rows until C says that one of their tables has changed.
@@ -81,13 +83,10 @@ var (
 		sql:   `SELECT s.source_id, s.database_oid FROM $SCHEMA.rule_engine_source s`,
 		kinds: []kind{}, see: latestSnapshot,
 	}
-	// A database made from a template has its template's row and another oid.
+	// A database made from a template has its template's row, which this renews.
 	renewSource = statement{
-		sql: `UPDATE $SCHEMA.rule_engine_source SET source_id = pg_catalog.gen_random_uuid(),
-		             database_oid = $1::pg_catalog.oid, history_kept_since = '-infinity', adopted_at = '-infinity'
-		      WHERE database_oid OPERATOR(pg_catalog.<>) $1::pg_catalog.oid
-		      RETURNING source_id, database_oid`,
-		kinds: []kind{kindInt8}, see: activeSnapshot,
+		sql:   `SELECT s.source_id, s.database_oid FROM $SCHEMA._rule_source() s`,
+		kinds: []kind{}, see: activeSnapshot,
 	}
 )
 
@@ -235,10 +234,7 @@ func (e *engine) source(c call) (string, error) {
 	}
 	id, ours, err := e.readSource(&loadSource)
 	if err == nil && !ours && c.transaction != 0 {
-		if id, ours, err = e.readSource(&renewSource, bigint(int64(e.databaseOID))); err == nil && !ours {
-			// Another session's first publish was quicker.
-			id, ours, err = e.readSource(&loadSource)
-		}
+		id, ours, err = e.readSource(&renewSource)
 	}
 	if err != nil {
 		return "", err
@@ -253,8 +249,8 @@ func (e *engine) source(c call) (string, error) {
 	return id, nil
 }
 
-func (e *engine) readSource(s *statement, values ...value) (id string, ours bool, err error) {
-	row, err := e.row(s, values...)
+func (e *engine) readSource(s *statement) (id string, ours bool, err error) {
+	row, err := e.row(s)
 	if err != nil || row == nil {
 		return "", false, err
 	}
@@ -269,14 +265,17 @@ func (e *engine) pool(in call, c *configuration) (*nats.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.pool != nil && c.pool.Source() == source {
+		return c.pool, nil
+	}
 	pool, ok := e.pools[c.id]
-	if ok && pool.Source() == source && reflect.DeepEqual(*pool.Config(), c.Config) {
-		return pool, nil
+	if !ok || pool.Source() != source || !reflect.DeepEqual(*pool.Config(), c.Config) {
+		if ok {
+			pool.Close()
+		}
+		pool = nats.NewPool(c.Config, e.client, source)
+		e.pools[c.id] = pool
 	}
-	if ok {
-		pool.Close()
-	}
-	pool = nats.NewPool(c.Config, e.client, source)
-	e.pools[c.id] = pool
+	c.pool = pool
 	return pool, nil
 }
