@@ -16,7 +16,9 @@ GO_TAGS = netgo,osusergo
 
 MIGRATIONS := $(sort $(wildcard migrations/*.sql))
 EXTENSION_SCRIPT = build/rule_engine--$(EXTVERSION).sql
-DATA_built = $(EXTENSION_SCRIPT)
+RELEASED := $(patsubst test/released/rule_engine--%.sql,%,$(wildcard test/released/*.sql))
+UPGRADE_SCRIPTS = $(RELEASED:%=build/rule_engine--%--$(EXTVERSION).sql)
+DATA_built = $(EXTENSION_SCRIPT) $(UPGRADE_SCRIPTS)
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=build/regress
@@ -65,6 +67,10 @@ $(GO_LIBRARY): $(GO_ARCHIVE) c_shim/exports.map
 $(EXTENSION_SCRIPT): scripts/install-script rule_engine.control $(MIGRATIONS) $(sort $(wildcard sql/*.sql))
 	@mkdir -p build
 	scripts/install-script $(EXTVERSION) > $@.new && mv $@.new $@
+
+# From each released version straight to this one.
+build/rule_engine--%--$(EXTVERSION).sql: test/released/rule_engine--%.sql $(EXTENSION_SCRIPT)
+	scripts/install-script $(EXTVERSION) $< > $@.new && mv $@.new $@
 
 # The Go libraries of other versions stay: a running server may hold their shim.
 install: install-go-library ## install into the Postgres of PG_CONFIG, as root; compiles nothing

@@ -31,7 +31,7 @@ AS $$
     SELECT 'rule_engine_admin', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', t
     FROM unnest('{rule_webhooks, rule_nats_config, rule_nats_streams, rule_webhook_queue}'::text[]) t
     UNION ALL
-    SELECT 'rule_engine_admin', 'SELECT, UPDATE', 'TABLE', 'rule_engine_retention'
+    SELECT 'rule_engine_admin', 'SELECT, UPDATE', 'TABLE', t FROM unnest('{rule_engine_retention, rule_engine_settings}'::text[]) t
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_receipts, rule_webhook_attempts,
@@ -54,7 +54,7 @@ AS $$
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_nats_consumer_stats,
                   nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary,
-                  webhook_performance_stats, webhook_recent_failures, rule_engine_retention}'::text[]) t
+                  webhook_performance_stats, webhook_recent_failures, rule_engine_retention, rule_engine_settings}'::text[]) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_role_grants() IS
     'Internal: what each role of rule_engine_create_roles() may do, beside using the schema.';

@@ -18,7 +18,7 @@ func TestPublicGetsNothingAlsoWhereTheDatabaseIsGenerousByDefault(t *testing.T) 
 	name := database(t)
 	conn := connect(t, name)
 	run(t, conn, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC",
-		"CREATE EXTENSION rule_engine VERSION '"+older+"'")
+		"CREATE EXTENSION rule_engine VERSION '"+released()[0]+"'")
 	require.Empty(t, rows(t, conn, openToPublic))
 	run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
 	require.Empty(t, rows(t, conn, openToPublic))
@@ -27,7 +27,7 @@ func TestPublicGetsNothingAlsoWhereTheDatabaseIsGenerousByDefault(t *testing.T) 
 func TestADBAsGrantsSurviveAnUpdateAndADump(t *testing.T) {
 	name := database(t)
 	conn := connect(t, name)
-	run(t, conn, "CREATE EXTENSION rule_engine VERSION '"+older+"'", "CREATE ROLE dba_friend",
+	run(t, conn, "CREATE EXTENSION rule_engine VERSION '"+released()[0]+"'", "CREATE ROLE dba_friend",
 		"GRANT SELECT ON rule_webhook_queue TO dba_friend", "GRANT EXECUTE ON FUNCTION rule_webhook_enqueue TO dba_friend")
 	granted := func(database string) []string {
 		return rows(t, connect(t, database), `SELECT has_table_privilege('dba_friend', 'rule_webhook_queue', 'SELECT'),

@@ -82,6 +82,7 @@ func TestAMigrationWithoutTheExtensionSaysToCreateIt(t *testing.T) {
 func TestAMigrationUpdatesAnOlderExtensionWithItsData(t *testing.T) {
 	name, fresh := database(t), database(t)
 	conn := connect(t, name)
+	older := released()[0]
 	run(t, conn, "CREATE EXTENSION rule_engine VERSION '"+older+"'",
 		"SELECT rule_webhook_register('before', 'https://example.com/hook')",
 		"SELECT rule_webhook_enqueue(1, '{}')")

@@ -16,9 +16,15 @@ import (
 // filled makes a database with the extension in schema and rows in every table that users' rows are in.
 func filled(t *testing.T, schema string) string {
 	t.Helper()
+	return filledAt(t, schema, version())
+}
+
+func filledAt(t *testing.T, schema, version string) string {
+	t.Helper()
 	name := database(t)
 	conn := connect(t, name)
-	run(t, conn, fmt.Sprintf("CREATE SCHEMA IF NOT EXISTS %q", schema), fmt.Sprintf("CREATE EXTENSION rule_engine SCHEMA %q", schema),
+	run(t, conn, fmt.Sprintf("CREATE SCHEMA IF NOT EXISTS %q", schema),
+		fmt.Sprintf("CREATE EXTENSION rule_engine SCHEMA %q VERSION '%s'", schema, version),
 		fmt.Sprintf("SET search_path = %q", schema),
 		"SELECT rule_engine_create_roles()",
 		"SELECT rule_nats_configure('west', 'nats://west:4222')",
@@ -46,7 +52,8 @@ func edited(t *testing.T, name, schema string) {
 	run(t, connect(t, name), fmt.Sprintf("SET search_path = %q", schema),
 		"SELECT rule_nats_configure(p_nats_url => 'nats://elsewhere:4222')",
 		"UPDATE rule_nats_streams SET max_bytes = 7777777 WHERE stream_name = 'WEBHOOKS'",
-		"UPDATE rule_engine_retention SET keep = '3 days' WHERE table_name = 'rule_webhook_drops'")
+		"UPDATE rule_engine_retention SET keep = '3 days' WHERE table_name = 'rule_webhook_drops'",
+		"UPDATE rule_engine_settings SET queue_max_events = 1000000")
 }
 
 // contents are the rows of every table of the extension but those that are a database's own. A webhook's
@@ -63,7 +70,7 @@ func contents(t *testing.T, name, schema string) map[string][]string {
 			FROM %s r, to_jsonb(r) j ORDER BY 1`, table))
 		require.NotEmpty(t, all[table], table)
 	}
-	require.Len(t, all, 11)
+	require.Len(t, all, 12)
 	return all
 }
 

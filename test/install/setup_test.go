@@ -4,7 +4,6 @@ package install
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,12 +22,6 @@ import (
 	"rule_engine/test/scratch"
 )
 
-// older is a version that knew the first migrations only, so that there is something to update from.
-const (
-	older     = "0.0.1"
-	olderEnds = 4
-)
-
 // cluster is shared: a test has databases of its own in it.
 var cluster *postgres.Cluster
 
@@ -39,7 +32,7 @@ func TestMain(m *testing.M) {
 			return fail(err)
 		}
 		defer dir.Remove()
-		if err := treeWithOlder(filepath.Join(dir.Path, "pg")); err != nil {
+		if err := treeWithReleased(filepath.Join(dir.Path, "pg")); err != nil {
 			return fail(err)
 		}
 		if cluster, err = postgres.Start(); err != nil {
@@ -58,9 +51,9 @@ func fail(err error) int {
 	return 1
 }
 
-// treeWithOlder copies the tree that PGROOT names, adds the older version's scripts to it, and lets
-// PGROOT name the copy.
-func treeWithOlder(tree string) error {
+// treeWithReleased copies the tree that PGROOT names, adds the install scripts of released versions to
+// it, and lets PGROOT name the copy.
+func treeWithReleased(tree string) error {
 	from, err := postgres.Tree()
 	if err != nil {
 		return err
@@ -74,45 +67,30 @@ func treeWithOlder(tree string) error {
 	if err != nil {
 		return err
 	}
-	folder := filepath.Join(strings.TrimSpace(shared), "extension")
-	script, err := installScript(older)
-	if err != nil {
-		return err
+	for _, version := range released() {
+		name := "rule_engine--" + version + ".sql"
+		script, err := os.ReadFile(filepath.Join(program.Repository(), "test", "released", name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(strings.TrimSpace(shared), "extension", name), script, 0o644); err != nil {
+			return err
+		}
 	}
-	update, err := installScript(version(), fmt.Sprint(olderEnds))
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(folder, "rule_engine--"+older+".sql"), []byte(upTo(script, olderEnds)), 0o644),
-		os.WriteFile(filepath.Join(folder, "rule_engine--"+older+"--"+version()+".sql"), []byte(update), 0o644),
-		os.Setenv(postgres.RootEnv, tree))
+	return os.Setenv(postgres.RootEnv, tree)
 }
 
-func installScript(args ...string) (string, error) {
-	return output(exec.Command(filepath.Join(program.Repository(), "scripts", "install-script"), args...))
-}
-
-// upTo leaves out of an install script what belongs to later migrations.
-func upTo(script string, last int) string {
-	const files = "\n-- "
-	var kept strings.Builder
-	keep := true
-	for i, part := range strings.Split(script, files) {
-		var number int
-		_, name, _ := strings.Cut(strings.SplitN(part, "\n", 2)[0], "/")
-		// Other parts begin with a comment inside a file.
-		if _, err := fmt.Sscanf(name, "%3d_", &number); err == nil {
-			keep = number <= last || number == 999
-		}
-		if i > 0 && keep {
-			kept.WriteString(files)
-		}
-		if keep {
-			kept.WriteString(part)
-		}
+// released are the versions that were released before this one.
+func released() []string {
+	files, err := filepath.Glob(filepath.Join(program.Repository(), "test", "released", "rule_engine--*.sql"))
+	if err != nil || len(files) == 0 {
+		panic("test/released holds no install script")
 	}
-	return kept.String()
+	var versions []string
+	for _, file := range files {
+		versions = append(versions, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "rule_engine--"), ".sql"))
+	}
+	return versions
 }
 
 // version is the one that the tree installs.

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -11,9 +12,69 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/natsserver"
 	"rule_engine/test/postgres"
 	"rule_engine/test/scratch"
 )
+
+func TestEveryReleasedVersionUpdatesWithItsData(t *testing.T) {
+	for _, old := range released() {
+		t.Run(old, func(t *testing.T) {
+			name := filledAt(t, "Its own", old)
+			conn := connect(t, name)
+			run(t, conn, `SET search_path = "Its own"`,
+				"SELECT rule_nats_configure(p_nats_url => 'nats://elsewhere:4222')",
+				"UPDATE rule_engine_retention SET keep = '3 days' WHERE table_name = 'rule_webhook_drops'",
+				"CREATE SCHEMA kept")
+			tables := rows(t, conn, `SELECT c.relname FROM pg_class c WHERE c.relnamespace = '"Its own"'::regnamespace
+				AND c.relkind IN ('r', 'p') AND NOT c.relispartition`)
+			for _, table := range tables {
+				run(t, conn, fmt.Sprintf("CREATE TABLE kept.%[1]s AS TABLE %[1]s", table))
+			}
+			granted := rows(t, conn, `SELECT has_column_privilege('rule_engine_monitor', 'rule_webhooks', 'webhook_url', 'SELECT'),
+				has_function_privilege('rule_engine_monitor', 'rule_webhook_enqueue(integer,jsonb,text,timestamptz)', 'EXECUTE')`)
+			require.Equal(t, []string{"t|t"}, granted)
+
+			run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
+
+			for _, table := range tables {
+				columns := rows(t, conn, fmt.Sprintf(`SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+					WHERE attrelid = 'kept.%s'::regclass AND attnum > 0`, table))[0]
+				ledger := ""
+				if table == "rule_engine_migrations" {
+					ledger = " WHERE version = '" + old + "'"
+				}
+				require.Empty(t, rows(t, conn, fmt.Sprintf(`(SELECT %[1]s FROM %[2]s%[3]s EXCEPT ALL TABLE kept.%[2]s)
+					UNION ALL (TABLE kept.%[2]s EXCEPT ALL SELECT %[1]s FROM %[2]s)`, columns, table, ledger)), table)
+			}
+			require.Equal(t, granted, rows(t, conn, `SELECT has_column_privilege('rule_engine_monitor', 'rule_webhooks', 'webhook_url', 'SELECT'),
+				has_function_privilege('rule_engine_monitor', 'rule_webhook_enqueue(integer,jsonb,text,timestamptz)', 'EXECUTE')`))
+			run(t, conn, "SELECT rule_engine_create_roles()")
+			require.Equal(t, []string{"20"}, rows(t, conn, "SELECT count(*) FROM rule_worker_claim('w', 100, '{}')"))
+		})
+	}
+}
+
+func TestAReleasedVersionsFunctionsRunOnTheNewLibrary(t *testing.T) {
+	nats := natsserver.Run(t)
+	for _, old := range released() {
+		t.Run(old, func(t *testing.T) {
+			conn := connect(t, filledAt(t, "public", old))
+			run(t, conn, "SELECT rule_nats_configure(p_nats_url => '"+nats.URL()+"')",
+				"CREATE TABLE orders (id int)",
+				"CREATE TRIGGER publish AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rule_webhook_trigger('hook 1')",
+				"INSERT INTO orders VALUES (1)")
+			for range 2 {
+				for _, call := range []string{"rule_nats_init()", "rule_nats_health_check()", "rule_webhook_publish_nats(1, '{}')",
+					"rule_webhook_call_unified(1, '{}') -> 'nats'", "rule_webhook_call_unified(3, '{}') -> 'queue'"} {
+					require.Equal(t, []string{"true"}, rows(t, conn, "SELECT "+call+" -> 'success'"), call)
+				}
+				require.Equal(t, []string{"t"}, rows(t, conn, "SELECT rule_webhook_enqueue(1, '{}') > 0"))
+				run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
+			}
+		})
+	}
+}
 
 func TestPgUpgradeCarriesTheExtensionOver(t *testing.T) {
 	shared := cluster

@@ -11,7 +11,7 @@ import (
 )
 
 // version is reported to the database. The build may set it.
-var version = "0.1.0"
+var version = "0.2.0"
 
 func main() {
 	os.Exit(run(os.Getenv))
