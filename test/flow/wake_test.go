@@ -1,10 +1,7 @@
 package flow
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,21 +112,21 @@ func TestAPreparedEventIsDeliveredWithoutANotification(t *testing.T) {
 func (b *bundle) listening(t *testing.T) *pgx.Conn {
 	t.Helper()
 	conn := b.Postgres.Connect(t, system.Database, system.Carrier)
-	_, err := conn.Exec(t.Context(), "LISTEN rule_engine_queue")
+	_, err := conn.Exec(t.Context(), "LISTEN rule_engine_queue; LISTEN until_now")
 	require.NoError(t, err)
 	return conn
 }
 
-// notifications counts what has come to a session until now.
+// notifications counts those that have come to a listening session since the last look.
 func notifications(t *testing.T, conn *pgx.Conn) (n int) {
 	t.Helper()
-	// One more, which comes after all that was committed before.
-	_, err := conn.Exec(t.Context(), "SELECT pg_notify('rule_engine_queue', 'last')")
+	// It comes after all that was committed before.
+	_, err := conn.Exec(t.Context(), "NOTIFY until_now")
 	require.NoError(t, err)
 	for {
 		notification, err := conn.WaitForNotification(t.Context())
 		require.NoError(t, err)
-		if notification.Payload == "last" {
+		if notification.Channel == "until_now" {
 			return n
 		}
 		n++
@@ -145,35 +142,21 @@ func TestEventsThatNobodyMayDeliverDoNotNotifyForLong(t *testing.T) {
 	b.pollsNever(t)
 	b.queueWorker(t)
 	b.idle(t, 1)
-	queued := 0
-	for deadline := time.Now().Add(patience); b.asleep(t); queued++ {
-		require.True(t, time.Now().Before(deadline), "after %d events in vain the worker still asks to be woken", queued)
-		_, err := b.application.Exec(t.Context(), enqueue(id, queued))
-		require.NoError(t, err)
-		time.Sleep(20 * time.Millisecond)
-	}
 	listening := b.listening(t)
-	for range 50 {
-		_, err := b.application.Exec(t.Context(), enqueue(id, queued))
+	told, quiet := 0, 0
+	for deadline := time.Now().Add(patience); quiet < 20; time.Sleep(10 * time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "after %d notifications in vain there are still more", told)
+		_, err := b.application.Exec(t.Context(), enqueue(id, 1))
 		require.NoError(t, err)
-	}
-	require.Zero(t, notifications(t, listening))
-}
-
-// asleep is true until the worker has not been idle for longer than it is between two claims.
-func (b *bundle) asleep(t *testing.T) (idle bool) {
-	t.Helper()
-	for range 20 {
-		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE "+idleLock+")").Scan(&idle))
-		if idle {
-			return true
+		quiet++
+		if n := notifications(t, listening); n > 0 {
+			told, quiet = told+n, 0
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return false
+	require.NotZero(t, told)
 }
 
-// What was asked before a worker was idle, and commits after its last claim, would not be seen.
+// What such a commit leaves would be in no claim: it is not visible yet for the last one.
 func TestAWorkerIsNotIdleWhileACommitThatWakesNobodyIsUnderWay(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "queue")
@@ -228,67 +211,6 @@ func TestAWorkerWithoutTheFunctionPollsAndSaysSo(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Count(w.Log(), "nobody wakes this worker, it polls: ") == 1
 	}, patience, 20*time.Millisecond)
-}
-
-// What a session says through a pooler would stay with a session that serves somebody else.
-func TestAWorkerBehindAPoolerPollsAndSaysSo(t *testing.T) {
-	b := setup(t)
-	id := b.webhook(t, "orders", "queue")
-	there := fmt.Sprintf("127.0.0.1:%d", b.Postgres.Port)
-	url := strings.Replace(b.Postgres.URL(system.Database, system.Carrier), there, pooler(t, there), 1)
-	w := b.queueWorker(t, "DATABASE_URL="+url)
-	publish(t, b.application, id, "event")
-	b.arrived(t, "event")
-	require.Eventually(t, func() bool {
-		return strings.Contains(w.Log(), "nobody wakes this worker, it polls: there is a pooler")
-	}, patience, 20*time.Millisecond)
-	b.idle(t, 0)
-}
-
-// pooler relays sessions to Postgres and, as poolers do, gives each a process id of its own.
-func pooler(t *testing.T, to string) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
-			go func() { relay(client, server); _ = client.Close() }()
-		}
-	}()
-	return listener.Addr().String()
-}
-
-// relay passes on what the server says, with another process id.
-func relay(client io.Writer, server io.Reader) {
-	// Each message is a letter, the length of the rest, and the rest.
-	const header, backendKeyData = 5, 'K'
-	for {
-		message := make([]byte, header)
-		if _, err := io.ReadFull(server, message); err != nil {
-			return
-		}
-		message = append(message, make([]byte, binary.BigEndian.Uint32(message[1:])-4)...)
-		if _, err := io.ReadFull(server, message[header:]); err != nil {
-			return
-		}
-		if message[0] == backendKeyData {
-			message[header]++
-		}
-		if _, err := client.Write(message); err != nil {
-			return
-		}
-	}
 }
 
 func TestManyWorkersAreWokenForManyEventsAndDeliverEachOnce(t *testing.T) {

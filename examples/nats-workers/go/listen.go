@@ -217,6 +217,10 @@ func (l *listener) listen(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize())
+	if _, err = conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return err
+	}
+	// A worker whose machine is gone must not look idle for long.
+	_, err = conn.Exec(ctx, "SET tcp_user_timeout = '30s'")
 	return err
 }
