@@ -10,8 +10,9 @@
  * is idle finds with its next claim whatever was committed without a word.
  *
  * Every login may take advisory locks. A share lock of a stranger makes commits
- * notify, an exclusive one makes workers poll as well: neither loses an event,
- * and both cost less than the NOTIFY that a stranger may send anyway.
+ * notify, an exclusive one leaves workers with the poll as well. Neither loses
+ * an event, and whoever can log in may send NOTIFYs of his own, so it is not
+ * looked at who has the key.
  */
 #include "shim.h"
 
