@@ -75,6 +75,7 @@ _PG_init(void)
 {
 	MarkGUCPrefixReserved("rule_engine");
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	wake_prepare();
 }
 
 /*

@@ -50,4 +50,7 @@ extern void wait_prepare(void);
 extern uint32 wait_mark(void);
 extern void wait_for_go(uint32 mark);
 
+/* wake.c: idle workers. */
+extern void wake_prepare(void);
+
 #endif							/* RULE_ENGINE_SHIM_H */

@@ -26,6 +26,7 @@ BEGIN
         retry_count = CASE q.status WHEN 'failed' THEN 0 ELSE q.retry_count END,
         route = CASE WHEN q.status = 'failed' OR q.route = 'stream' THEN 'post' ELSE q.route END
     WHERE q.queue_id = p_call_id;
+    PERFORM @extschema@._rule_queue_wake();
     RETURN true;
 END
 $$;

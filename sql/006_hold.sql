@@ -71,6 +71,9 @@ BEGIN
         WHERE q.queue_id = d.queue_id AND q.status = 'pending';
         GET DIAGNOSTICS v_events = ROW_COUNT;
     END IF;
+    IF v_events > 0 THEN
+        PERFORM @extschema@._rule_queue_wake();
+    END IF;
     RETURN v_events;
 END
 $$;

@@ -15,7 +15,7 @@ AS $$
     -- For workers: their functions and nothing else.
     SELECT 'rule_engine_worker', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_worker_hello, rule_worker_endpoints, rule_worker_claim, rule_worker_admit, rule_worker_report,
-                  rule_worker_heartbeat}'::text[]) f
+                  rule_worker_heartbeat, rule_worker_idle}'::text[]) f
     UNION ALL
     -- For administrators: webhooks, configurations, streams, the queue. A signing secret is shown once, to who sets it.
     SELECT 'rule_engine_admin', 'EXECUTE', 'FUNCTION', f

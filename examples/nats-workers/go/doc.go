@@ -7,7 +7,8 @@
 //
 //	stream: fetch a message, ask admit, send, report, and only then ack,
 //	        nak or drop it as the report's verdict says   (carry.go)
-//	queue:  claim rows, send or publish, report            (queue.go)
+//	queue:  claim rows, send or publish, report            (queue.go),
+//	        woken when there are some                      (listen.go)
 //
 // The words used here:
 //

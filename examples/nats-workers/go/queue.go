@@ -15,7 +15,8 @@ const publishTimeout = 2 * time.Second
 
 // runQueue claims rows until taking ends.
 func (w *worker) runQueue() {
-	poll := time.Duration(w.settings.PollMS) * time.Millisecond
+	l := newListener(w.taking, w.db, time.Duration(w.settings.PollMS)*time.Millisecond)
+	defer l.close()
 	for {
 		n, err := w.slots.queue.take(w.taking)
 		if err != nil {
@@ -49,7 +50,7 @@ func (w *worker) runQueue() {
 		}
 		w.publish(publish, start)
 		w.slots.queue.give(n - posts)
-		if len(rows) == 0 && sleep(w.taking, poll) != nil {
+		if l.next(w.taking, len(rows)) != nil {
 			return
 		}
 	}
