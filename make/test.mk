@@ -1,10 +1,10 @@
 # The targets that run the product: they install what is missing, build, and use a PostgreSQL of
 # their own below the temporary folder. Nothing is installed into the machine's.
 
-.PHONY: need built demo demo-shell test hazards bench
+.PHONY: need built demo demo-shell test installcheck-pgmq hazards bench
 
-need: ## install what is missing for building and testing (apt, and a Go from PyPI)
-	@scripts/need build postgres go
+need: ## install what is missing for building and testing (apt, and a Go and pgmq's SQL from PyPI)
+	@scripts/need build postgres go pgmq
 
 # A make of its own: the one that reads this may have begun without pg_config.
 built: need
@@ -28,3 +28,20 @@ hazards: build/test/withtree ## build each faulty variant and see its test fail
 
 bench: build/test/withtree ## print the figures of docs/performance.md
 	@build/test/withtree scripts/go -C bench run .
+
+# In a database where every CREATE EXTENSION rule_engine is followed by the switch to pgmq; the expected files are the
+# same. settings shows the setting itself.
+PGMQ_DATABASE = rule_engine_pgmq_regression
+PGMQ_OPTS = --inputdir=test --dbname=$(PGMQ_DATABASE) --use-existing
+
+build/pgmq/pgmq.sql:
+	@scripts/need pgmq
+
+installcheck-pgmq: build/pgmq/pgmq.sql ## run the SQL tests once more, with pgmq as the queue's backend
+	'$(bindir)/psql' -X -q -v ON_ERROR_STOP=1 -v database=$(PGMQ_DATABASE) -d postgres -f test/pgmq/database.sql
+ifneq ($(REGRESS),)
+	$(pg_regress_installcheck) $(PGMQ_OPTS) --outputdir=build/pgmq/regress $(filter-out settings,$(REGRESS))
+endif
+ifneq ($(ISOLATION),)
+	$(pg_isolation_regress_installcheck) $(PGMQ_OPTS) --outputdir=build/pgmq/isolation $(ISOLATION)
+endif
