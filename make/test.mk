@@ -3,8 +3,8 @@
 
 .PHONY: need built demo demo-shell test installcheck-pgmq hazards bench
 
-need: ## install what is missing for building and testing (apt, and a Go and pgmq's SQL from PyPI)
-	@scripts/need build postgres go pgmq
+need: ## install what is missing for building and testing (apt, and a Go from PyPI)
+	@scripts/need build postgres go
 
 # A make of its own: the one that reads this may have begun without pg_config.
 built: need
@@ -19,7 +19,7 @@ demo: build/test/demo ## see it work: rows, events, webhooks, a rollback, an out
 demo-shell: build/test/demo ## the same, left running, with psql in it until you quit
 	@build/test/demo --shell
 
-test: build/test/runtests ## run every test
+test: build/test/runtests build/pgmq/pgmq.sql ## run every test
 	@build/test/runtests
 
 # -count=1: what these tests build is no input that Go's cache of results knows.
@@ -32,16 +32,24 @@ bench: build/test/withtree ## print the figures of docs/performance.md
 # In a database where every CREATE EXTENSION rule_engine is followed by the switch to pgmq; the expected files are the
 # same. settings shows the setting itself.
 PGMQ_DATABASE = rule_engine_pgmq_regression
-PGMQ_OPTS = --inputdir=test --dbname=$(PGMQ_DATABASE) --use-existing
+PGMQ_OPTS = --dbname=$(PGMQ_DATABASE) --use-existing
 
 build/pgmq/pgmq.sql:
 	@scripts/need pgmq
 
+PGMQ_REGRESS = $(patsubst test/pgmq/sql/%.sql,%,$(sort $(wildcard test/pgmq/sql/*.sql)))
+PGMQ_ISOLATION = $(patsubst test/pgmq/specs/%.spec,%,$(sort $(wildcard test/pgmq/specs/*.spec)))
+PGMQ_DATABASE_MAKE = '$(bindir)/psql' -X -q -v ON_ERROR_STOP=1 -v database=$(PGMQ_DATABASE) -d postgres -f test/pgmq/database.sql
+
 installcheck-pgmq: build/pgmq/pgmq.sql ## run the SQL tests once more, with pgmq as the queue's backend
-	'$(bindir)/psql' -X -q -v ON_ERROR_STOP=1 -v database=$(PGMQ_DATABASE) -d postgres -f test/pgmq/database.sql
 ifneq ($(REGRESS),)
-	$(pg_regress_installcheck) $(PGMQ_OPTS) --outputdir=build/pgmq/regress $(filter-out settings,$(REGRESS))
+	$(PGMQ_DATABASE_MAKE)
+	$(pg_regress_installcheck) $(PGMQ_OPTS) --inputdir=test --outputdir=build/pgmq/regress $(filter-out settings,$(REGRESS))
+	$(PGMQ_DATABASE_MAKE)
+	$(pg_regress_installcheck) $(PGMQ_OPTS) --inputdir=test/pgmq --outputdir=build/pgmq/own $(PGMQ_REGRESS)
 endif
 ifneq ($(ISOLATION),)
-	$(pg_isolation_regress_installcheck) $(PGMQ_OPTS) --outputdir=build/pgmq/isolation $(ISOLATION)
+	$(PGMQ_DATABASE_MAKE)
+	$(pg_isolation_regress_installcheck) $(PGMQ_OPTS) --inputdir=test --outputdir=build/pgmq/isolation $(ISOLATION)
+	$(pg_isolation_regress_installcheck) $(PGMQ_OPTS) --inputdir=test/pgmq --outputdir=build/pgmq/own_isolation $(PGMQ_ISOLATION)
 endif

@@ -62,7 +62,10 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
     p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean)
 RETURNS bigint[] LANGUAGE sql VOLATILE
 AS $$
-    WITH due AS MATERIALIZED (SELECT * FROM @extschema@._rule_due_webhooks(p_now) ORDER BY random())
+    WITH due AS MATERIALIZED (
+        SELECT d.webhook_id, d.accepted_until,
+               CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
+        FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random())
     SELECT coalesce(array_agg(t.queue_id), '{}')
     FROM (SELECT picked.queue_id
           FROM due CROSS JOIN LATERAL (
@@ -70,14 +73,14 @@ AS $$
               WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                 AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
                 AND q.queue_id <> ALL (p_seen)
-                AND (NOT p_pgmq OR q.pgmq_msg_id IS NULL)
+                AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
               ORDER BY q.next_retry_at, q.queue_id
               LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
               FOR UPDATE OF q SKIP LOCKED) picked
           LIMIT p_limit) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean) IS
-    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s; with p_pgmq those that pgmq does not keep.';
+    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s; with p_pgmq those that pgmq does not have.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
 RETURNS bigint[] LANGUAGE plpgsql

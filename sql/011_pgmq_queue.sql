@@ -58,8 +58,10 @@ AS $$
 DECLARE
     v_queue text := @extschema@._rule_pgmq_queue(p_webhook_id);
 BEGIN
-    RETURN CASE WHEN v_queue IS NOT NULL
-                THEN (SELECT s FROM pgmq.send(v_queue, jsonb_build_object('queue_id', p_queue_id), NULL::jsonb, p_due) s) END;
+    IF v_queue IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT s FROM pgmq.send(v_queue, jsonb_build_object('queue_id', p_queue_id), NULL::jsonb, p_due) s);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_send(integer, bigint, timestamptz) IS
