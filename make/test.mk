@@ -29,18 +29,17 @@ hazards: build/test/withtree ## build each faulty variant and see its test fail
 bench: build/test/withtree ## print the figures of docs/performance.md
 	@build/test/withtree scripts/go -C bench run .
 
-# In a database where every CREATE EXTENSION rule_engine is followed by the switch to pgmq; the expected files are the
-# same. settings shows the setting itself.
 PGMQ_DATABASE = rule_engine_pgmq_regression
+PGMQ_DATABASE_MAKE = '$(bindir)/psql' -X -q -v ON_ERROR_STOP=1 -v database=$(PGMQ_DATABASE) -d postgres -f test/pgmq/database.sql
 PGMQ_OPTS = --dbname=$(PGMQ_DATABASE) --use-existing
+PGMQ_REGRESS = $(patsubst test/pgmq/sql/%.sql,%,$(sort $(wildcard test/pgmq/sql/*.sql)))
+PGMQ_ISOLATION = $(patsubst test/pgmq/specs/%.spec,%,$(sort $(wildcard test/pgmq/specs/*.spec)))
 
 build/pgmq/pgmq.sql:
 	@scripts/need pgmq
 
-PGMQ_REGRESS = $(patsubst test/pgmq/sql/%.sql,%,$(sort $(wildcard test/pgmq/sql/*.sql)))
-PGMQ_ISOLATION = $(patsubst test/pgmq/specs/%.spec,%,$(sort $(wildcard test/pgmq/specs/*.spec)))
-PGMQ_DATABASE_MAKE = '$(bindir)/psql' -X -q -v ON_ERROR_STOP=1 -v database=$(PGMQ_DATABASE) -d postgres -f test/pgmq/database.sql
-
+# In a database where every CREATE EXTENSION rule_engine is followed by the switch to pgmq: what is expected is the same, but
+# in the test settings, which shows the setting.
 installcheck-pgmq: build/pgmq/pgmq.sql ## run the SQL tests once more, with pgmq as the queue's backend
 ifneq ($(REGRESS),)
 	$(PGMQ_DATABASE_MAKE)

@@ -28,14 +28,18 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_problem() IS
     'Internal: why pgmq cannot keep the queue here, NULL where it can.';
 
+-- In plpgsql, which plans it once per session: it is asked for every row.
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_queue(p_webhook_id integer)
-RETURNS text LANGUAGE sql STABLE
+RETURNS text LANGUAGE plpgsql STABLE
 AS $$
-    SELECT 'rule_webhook_' || p_webhook_id
-    FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid
-    WHERE n.nspname = 'pgmq' AND c.relname = 'q_rule_webhook_' || p_webhook_id
-      -- Who else may create tables there must not get his triggers run with our rights.
-      AND c.relowner = current_user::pg_catalog.regrole AND c.relkind = 'r' AND NOT c.relhastriggers AND NOT c.relhasrules
+BEGIN
+    RETURN (
+        SELECT 'rule_webhook_' || p_webhook_id
+        FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid
+        WHERE n.nspname = 'pgmq' AND c.relname = 'q_rule_webhook_' || p_webhook_id
+          -- Who else may create tables there must not get his triggers run with our rights.
+          AND c.relowner = pg_catalog.quote_ident(current_user)::pg_catalog.regrole AND c.relkind = 'r' AND NOT c.relhastriggers AND NOT c.relhasrules);
+END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_queue(integer) IS
     'Internal: the name of a webhook''s queue in pgmq, NULL where it has none that is ours alone.';
@@ -44,13 +48,15 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_queue_make(p_webhook_id intege
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF to_regclass('pgmq.q_rule_webhook_' || p_webhook_id) IS NULL THEN
+    -- pgmq would wait for this lock, which every login may hold.
+    IF to_regclass('pgmq.q_rule_webhook_' || p_webhook_id) IS NULL
+       AND pg_try_advisory_xact_lock(hashtext('pgmq.queue_rule_webhook_' || p_webhook_id)) THEN
         PERFORM pgmq.create('rule_webhook_' || p_webhook_id);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_queue_make(integer) IS
-    'Internal: makes a webhook''s queue in pgmq, unless a table of its name is there.';
+    'Internal: makes a webhook''s queue in pgmq, unless a table of its name is there or being made.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_send(p_webhook_id integer, p_queue_id bigint, p_due timestamptz)
 RETURNS bigint LANGUAGE plpgsql

@@ -91,7 +91,7 @@ AS $$
     SELECT k.webhook_id
     FROM pg_class c
     CROSS JOIN LATERAL (SELECT substr(c.relname, 16)::integer AS webhook_id WHERE c.relname ~ '^q_rule_webhook_[0-9]{1,9}$' OFFSET 0) k
-    WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relowner = current_user::regrole AND c.relkind = 'r'
+    WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relowner = quote_ident(current_user)::regrole AND c.relkind = 'r'
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_queues() IS
     'Internal: the webhooks, gone ones included, whose queues are in pgmq.';
@@ -107,7 +107,8 @@ BEGIN
         WHERE p_all OR NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = k.webhook_id)
         ORDER BY k.webhook_id LIMIT 100
     LOOP
-        IF @extschema@._rule_slot_lock(format('pgmq.%I', 'q_' || v_queue)::regclass) THEN
+        IF pg_try_advisory_xact_lock(hashtext('pgmq.queue_' || v_queue))
+           AND @extschema@._rule_slot_lock(format('pgmq.%I', 'q_' || v_queue)::regclass) THEN
             PERFORM pgmq.drop_queue(v_queue);
         END IF;
     END LOOP;
