@@ -1,7 +1,7 @@
 # The targets that run the product: they install what is missing, build, and use a PostgreSQL of
 # their own below the temporary folder. Nothing is installed into the machine's.
 
-.PHONY: need built demo demo-shell test hazards bench
+.PHONY: need built demo demo-shell test installcheck-pgmq hazards bench
 
 need: ## install what is missing for building and testing (apt, and a Go from PyPI)
 	@scripts/need build postgres go
@@ -19,7 +19,7 @@ demo: build/test/demo ## see it work: rows, events, webhooks, a rollback, an out
 demo-shell: build/test/demo ## the same, left running, with psql in it until you quit
 	@build/test/demo --shell
 
-test: build/test/runtests ## run every test
+test: build/test/runtests build/pgmq/pgmq.sql ## run every test
 	@build/test/runtests
 
 # -count=1: what these tests build is no input that Go's cache of results knows.
@@ -28,3 +28,27 @@ hazards: build/test/withtree ## build each faulty variant and see its test fail
 
 bench: build/test/withtree ## print the figures of docs/performance.md
 	@build/test/withtree scripts/go -C bench run .
+
+PGMQ_DATABASE = rule_engine_pgmq_regression
+PGMQ_DATABASE_MAKE = '$(bindir)/psql' -X -q -v ON_ERROR_STOP=1 -v database=$(PGMQ_DATABASE) -d postgres -f test/pgmq/database.sql
+PGMQ_OPTS = --dbname=$(PGMQ_DATABASE) --use-existing
+PGMQ_REGRESS = $(patsubst test/pgmq/sql/%.sql,%,$(sort $(wildcard test/pgmq/sql/*.sql)))
+PGMQ_ISOLATION = $(patsubst test/pgmq/specs/%.spec,%,$(sort $(wildcard test/pgmq/specs/*.spec)))
+
+build/pgmq/pgmq.sql:
+	@scripts/need pgmq
+
+# In a database where every CREATE EXTENSION rule_engine is followed by the switch to pgmq: what is expected is the same, but
+# in the test settings, which shows the setting.
+installcheck-pgmq: build/pgmq/pgmq.sql ## run the SQL tests once more, with pgmq as the queue's backend
+ifneq ($(REGRESS),)
+	$(PGMQ_DATABASE_MAKE)
+	$(pg_regress_installcheck) $(PGMQ_OPTS) --inputdir=test --outputdir=build/pgmq/regress $(filter-out settings,$(REGRESS))
+	$(PGMQ_DATABASE_MAKE)
+	$(pg_regress_installcheck) $(PGMQ_OPTS) --inputdir=test/pgmq --outputdir=build/pgmq/own $(PGMQ_REGRESS)
+endif
+ifneq ($(ISOLATION),)
+	$(PGMQ_DATABASE_MAKE)
+	$(pg_isolation_regress_installcheck) $(PGMQ_OPTS) --inputdir=test --outputdir=build/pgmq/isolation $(ISOLATION)
+	$(pg_isolation_regress_installcheck) $(PGMQ_OPTS) --inputdir=test/pgmq --outputdir=build/pgmq/own_isolation $(PGMQ_ISOLATION)
+endif

@@ -5,14 +5,19 @@ RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_pgmq boolean := EXISTS (SELECT FROM @extschema@.rule_engine_settings s WHERE s.queue_backend = 'pgmq');
     v_round integer := 0;
     v_some bigint[];
     v_ids bigint[] := '{}';
     v_seen bigint[] := '{}';
 BEGIN
+    IF v_pgmq THEN
+        -- What has no message there is left to the loop below.
+        v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now);
+    END IF;
     -- Rounds with twice the share each time: what some webhooks leave others take.
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
-        v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen);
+        v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen, v_pgmq);
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
         v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
@@ -24,8 +29,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer) IS
     'Internal: leases due rows for the endpoints.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[])
-RETURNS bigint[] LANGUAGE sql VOLATILE
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(p_now timestamptz)
+RETURNS TABLE (webhook_id integer, accepted_until timestamptz) LANGUAGE sql STABLE ROWS 10
 AS $$
     WITH RECURSIVE pending AS (
         -- Steps from webhook to webhook through the index: a backlog of one costs the others nothing.
@@ -34,23 +39,33 @@ AS $$
         UNION ALL
         SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
                 WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
-        FROM pending p WHERE p.webhook_id IS NOT NULL),
-    due AS MATERIALIZED (
-        SELECT w.webhook_id,
-               CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
-                         OR NOT c.jetstream_enabled THEN 'infinity'
-                    -- A worker that reaches NATS publishes them, in order.
-                    WHEN c.enabled AND EXISTS (
-                        SELECT FROM @extschema@.rule_nats_consumer_stats s
-                        WHERE s.stream_name = c.stream_name AND s.reached_at > p_now - interval '60 seconds') THEN '-infinity'
-                    ELSE p_now - interval '60 seconds' END AS accepted_until
-        FROM pending p
-        JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
-        LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-        WHERE w.enabled AND w.held_since IS NULL AND EXISTS (
-            SELECT FROM @extschema@.rule_webhook_queue q
-            WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
-        ORDER BY random())
+        FROM pending p WHERE p.webhook_id IS NOT NULL)
+    SELECT w.webhook_id,
+           CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
+                     OR NOT c.jetstream_enabled THEN 'infinity'
+                -- A worker that reaches NATS publishes them, in order.
+                WHEN c.enabled AND EXISTS (
+                    SELECT FROM @extschema@.rule_nats_consumer_stats s
+                    WHERE s.stream_name = c.stream_name AND s.reached_at > p_now - interval '60 seconds') THEN '-infinity'
+                ELSE p_now - interval '60 seconds' END
+    FROM pending p
+    JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
+    LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
+    WHERE w.enabled AND w.held_since IS NULL AND EXISTS (
+        SELECT FROM @extschema@.rule_webhook_queue q
+        WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
+$$;
+COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz) IS
+    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
+    p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean)
+RETURNS bigint[] LANGUAGE sql VOLATILE
+AS $$
+    WITH due AS MATERIALIZED (
+        SELECT d.webhook_id, d.accepted_until,
+               CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
+        FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random())
     SELECT coalesce(array_agg(t.queue_id), '{}')
     FROM (SELECT picked.queue_id
           FROM due CROSS JOIN LATERAL (
@@ -58,13 +73,14 @@ AS $$
               WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                 AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
                 AND q.queue_id <> ALL (p_seen)
+                AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
               ORDER BY q.next_retry_at, q.queue_id
               LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
               FOR UPDATE OF q SKIP LOCKED) picked
           LIMIT p_limit) t
 $$;
-COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[]) IS
-    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s.';
+COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean) IS
+    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s; with p_pgmq those that pgmq does not have.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
 RETURNS bigint[] LANGUAGE plpgsql

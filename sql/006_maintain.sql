@@ -41,6 +41,7 @@ BEGIN
     SELECT * INTO v_ring FROM @extschema@._rule_ring_maintain('rule_nats_publish_history', 'published_at',
         'NOT r.success', format('r.expires_at IS NULL OR r.expires_at > %L::timestamptz', clock_timestamp()), p_max_rows);
     PERFORM @extschema@._rule_history_left(v_ring.newest);
+    PERFORM @extschema@._rule_pgmq_maintain(p_max_rows);
     RETURN v_report || jsonb_build_object('rule_nats_publish_history', v_ring.report);
 END
 $$;

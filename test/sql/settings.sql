@@ -7,6 +7,7 @@ SELECT c.call || E'\n    ' || t.error(c.call)
 FROM (VALUES
     ($$UPDATE re.rule_engine_settings SET queue_backend = 'kafka'$$),
     ($$UPDATE re.rule_engine_settings SET queue_backend = NULL$$),
+    ($$UPDATE re.rule_engine_settings SET queue_backend = 'pgmq'$$),
     ($$UPDATE re.rule_engine_settings SET queue_max_events = 0$$),
     ($$UPDATE re.rule_engine_settings SET queue_max_bytes = -1$$),
     ($$DELETE FROM re.rule_engine_settings$$)

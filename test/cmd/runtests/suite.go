@@ -104,12 +104,14 @@ func (r *runner) sqlTests() {
 		return
 	}
 	defer cluster.Remove()
-	r.installcheck(cluster, "regress", "ISOLATION=")
-	r.installcheck(cluster, "isolation", "REGRESS=")
+	r.installcheck(cluster, "regress", "installcheck", "ISOLATION=")
+	r.installcheck(cluster, "isolation", "installcheck", "REGRESS=")
+	r.installcheck(cluster, "regress with pgmq", "installcheck-pgmq", "ISOLATION=")
+	r.installcheck(cluster, "isolation with pgmq", "installcheck-pgmq", "REGRESS=")
 }
 
-func (r *runner) installcheck(cluster *postgres.Cluster, suite, without string) {
-	cmd := r.command("make", "--no-print-directory", "installcheck", "PG_CONFIG="+filepath.Join(r.tree, "bin", "pg_config"), without)
+func (r *runner) installcheck(cluster *postgres.Cluster, suite, target, without string) {
+	cmd := r.command("make", "--no-print-directory", target, "PG_CONFIG="+filepath.Join(r.tree, "bin", "pg_config"), without)
 	cmd.Env = append(os.Environ(), "PGHOST="+cluster.Socket(), "PGPORT="+strconv.Itoa(cluster.Port), "PGUSER=postgres",
 		"MAKEFLAGS=", "MAKELEVEL=")
 	var output bytes.Buffer
@@ -121,7 +123,7 @@ func (r *runner) installcheck(cluster *postgres.Cluster, suite, without string) 
 	}
 	outcomes := readRegress(suite, output.String())
 	if err != nil && count(outcomes).failed == 0 || len(outcomes) == 0 {
-		r.broken(suite, fmt.Errorf("make installcheck: %w", err), output.String()+"\n"+cluster.LogTail(40)+"\n")
+		r.broken(suite, fmt.Errorf("make %s: %w", target, err), output.String()+"\n"+cluster.LogTail(40)+"\n")
 		return
 	}
 	r.finished(suite, time.Since(began), outcomes, nil)
