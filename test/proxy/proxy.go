@@ -105,6 +105,13 @@ func (p *Proxy) Accepted() int {
 	return p.accepted
 }
 
+// Standing counts the lines that stand now.
+func (p *Proxy) Standing() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.lines)
+}
+
 func (p *Proxy) set(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
