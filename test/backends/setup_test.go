@@ -95,9 +95,14 @@ func each(t *testing.T, sessions []*pgx.Conn, f func(i int, conn *pgx.Conn) erro
 	}
 }
 
+// querier is a connection or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // publish publishes one event and answers what NATS' part of the answer says.
-func (b *bundle) publish(ctx context.Context, conn *pgx.Conn, id string) (map[string]any, error) {
+func (b *bundle) publish(ctx context.Context, by querier, id string) (map[string]any, error) {
 	var answer map[string]map[string]any
-	err := conn.QueryRow(ctx, `SELECT rule_webhook_call_unified($1, '{"n": 1}', $2)`, b.webhook, id).Scan(&answer)
+	err := by.QueryRow(ctx, `SELECT rule_webhook_call_unified($1, '{"n": 1}', $2)`, b.webhook, id).Scan(&answer)
 	return answer["nats"], err
 }
