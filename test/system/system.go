@@ -35,8 +35,12 @@ type System struct {
 	NATS     *natsserver.Server
 	Endpoint *endpoint.Endpoint
 
+	// natsURL lists the servers that the configuration and the workers name.
 	natsURL string
 }
+
+// NATSURL is where NATS is for all that need it.
+func (s *System) NATSURL() string { return s.natsURL }
 
 // Start starts all of it but a worker.
 func Start(ctx context.Context, opts ...postgres.Option) (*System, error) {

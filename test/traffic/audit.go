@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/natsserver"
 	"rule_engine/test/system"
 )
 
@@ -21,11 +22,14 @@ func (tr *Traffic) Audit(t testing.TB, in time.Duration, once bool) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(committed), tr.committed)
 
+	_, js := natsserver.Connect(t, tr.system.NATSURL())
 	left := func() (n int) {
+		stream, err := js.Stream(t.Context(), system.Stream)
+		require.NoError(t, err)
 		require.NoError(t, admin.QueryRow(t.Context(), `SELECT
 			(SELECT count(*) FROM rule_webhook_queue WHERE status IN ('pending', 'processing')) +
 			(SELECT count(*) FROM rule_webhook_receipts WHERE state <> 'done')`).Scan(&n))
-		return n
+		return n + int(stream.CachedInfo().State.Msgs)
 	}
 	var lost, never, doubled []string
 	for deadline := time.Now().Add(in); ; time.Sleep(200 * time.Millisecond) {
@@ -34,7 +38,7 @@ func (tr *Traffic) Audit(t testing.TB, in time.Duration, once bool) {
 			break
 		}
 	}
-	t.Logf("%d committed, %d of them not delivered; %d delivered more than once; %d delivered that did not commit",
+	t.Logf("%d events committed, %d of them not delivered; %d delivered more than once; %d delivered that did not commit",
 		len(committed), len(lost), len(doubled), len(never))
 	require.Empty(t, lost, "committed and not delivered")
 	require.Empty(t, never, "delivered and not committed")

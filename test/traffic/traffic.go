@@ -14,7 +14,7 @@ import (
 )
 
 // pause is what a session leaves between two transactions.
-const pause = 10 * time.Millisecond
+const pause = 20 * time.Millisecond
 
 // A Traffic goes from Start to Stop.
 type Traffic struct {
@@ -85,7 +85,9 @@ func (tr *Traffic) publishAll(ctx context.Context, session int) {
 		if conn == nil || conn.IsClosed() {
 			var err error
 			if conn, err = tr.connect(); err != nil {
-				tr.trouble(err)
+				if !tr.rough {
+					tr.trouble(err)
+				}
 				continue
 			}
 		}
@@ -101,7 +103,7 @@ func (tr *Traffic) connect() (*pgx.Conn, error) {
 	return pgx.Connect(ctx, tr.system.Postgres.DSN(system.Database, system.Application))
 }
 
-// trouble is an error that nothing should have made: in rough traffic connections break.
+// trouble notes an error, but for one that rough traffic makes.
 func (tr *Traffic) trouble(err error) {
 	if tr.rough && !isOurs(err) {
 		return

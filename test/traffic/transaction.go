@@ -107,9 +107,10 @@ func (tr *Traffic) publish(ctx context.Context, tx pgx.Tx, id string) error {
 
 var errNowhere = errors.New("an event is neither in the stream nor in the queue")
 
-// isOurs tells an error that we have made from one of a connection or a server that ends.
+// isOurs tells an error that we have made, a statement that hangs among them, from one of a
+// connection or a server that ends.
 func isOurs(err error) bool {
-	if errors.Is(err, errNowhere) {
+	if errors.Is(err, errNowhere) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
 	var pg *pgconn.PgError
