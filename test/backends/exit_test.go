@@ -10,6 +10,7 @@ import (
 
 	"rule_engine/test/proxy"
 	"rule_engine/test/system"
+	"rule_engine/test/traffic"
 )
 
 // What is terminated in the middle of a publish leaves nothing behind: no process, no connection to
@@ -19,7 +20,8 @@ func TestBackendsThatAreTerminatedWhilePublishingTakeNothingWithThem(t *testing.
 	line := proxy.Run(t, b.nats.URL())
 	b.must(t, "UPDATE rule_nats_config SET nats_url = $1", line.URL())
 	const rounds, backends = 3, 20
-	for round := range rounds {
+	until := time.Now().Add(traffic.Soak(t))
+	for round := 0; round < rounds || time.Now().Before(until); round++ {
 		sessions := b.sessions(t, backends)
 		var all sync.WaitGroup
 		for i, conn := range sessions {
