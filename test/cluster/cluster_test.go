@@ -1,5 +1,3 @@
-// Package cluster publishes through three NATS servers and a stream with three replicas while they
-// fail one after the other.
 package cluster
 
 import (
@@ -63,36 +61,18 @@ var calamities = []calamity{
 }
 
 func TestACommittedEventIsDeliveredOnceWhileAClusterLosesItsMembers(t *testing.T) {
-	nats := natsserver.RunCluster(t, 3)
-	s, err := system.StartWith(t.Context(), nats.URL())
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of PostgreSQL's log:\n%s", s.Postgres.LogTail(60))
-		}
-		require.NoError(t, s.Close())
-	})
-	admin := s.Postgres.Connect(t, system.Database, system.Administrator)
-	id, err := s.Register(t.Context(), admin, "orders", "nats")
-	require.NoError(t, err)
-	_, err = admin.Exec(t.Context(), "UPDATE rule_nats_streams SET replicas = 3")
-	require.NoError(t, err)
-	var made string
-	require.NoError(t, admin.QueryRow(t.Context(), "SELECT rule_nats_init() #>> '{streams,0,state}'").Scan(&made))
-	require.Equal(t, "created", made)
-	require.NoError(t, nats.Whole(system.Stream))
-
+	b := setup(t)
 	soak := traffic.Soak(t)
 	if soak > 0 {
-		worker.Run(t, s.WorkerEnv()...)
-		worker.Run(t, s.WorkerEnv()...)
+		worker.Run(t, b.WorkerEnv()...)
+		worker.Run(t, b.WorkerEnv()...)
 	}
-	all := traffic.Start(t, s, id, 4, false)
+	all := traffic.Start(t, b.System, b.webhook, 4, false)
 	for until := time.Now().Add(soak); ; {
 		for _, c := range calamities {
 			all.Part()
-			require.NoError(t, c.happens(nats), c.name)
-			require.NoError(t, nats.Whole(system.Stream), c.name)
+			require.NoError(t, c.happens(b.nats), c.name)
+			require.NoError(t, b.nats.Whole(system.Stream), c.name)
 			t.Logf("%s: %s", c.name, all.Part())
 		}
 		if time.Now().After(until) {
@@ -103,7 +83,7 @@ func TestACommittedEventIsDeliveredOnceWhileAClusterLosesItsMembers(t *testing.T
 	all.Stop(t)
 	if soak == 0 {
 		// Only now: what a worker had fetched from a member that was killed comes back after 75 s.
-		worker.Run(t, s.WorkerEnv()...)
+		worker.Run(t, b.WorkerEnv()...)
 	}
 	all.Audit(t, 3*time.Minute, true)
 }
