@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -90,4 +91,10 @@ func moduleVersion(path string) string {
 		}
 	}
 	return "unknown"
+}
+
+// number reads one that the kernel wrote.
+func number(text string) float64 {
+	n, _ := strconv.ParseFloat(text, 64)
+	return n
 }

@@ -30,6 +30,10 @@ func (s *setup) parts() []part {
 		{"memory", s.memory},
 		{"first", s.firstPublish},
 		{"deliveries", s.deliveries},
+		{"lines", s.lines},
+		{"away", s.away},
+		{"storm", s.storm},
+		{"leader", s.leader},
 	}
 }
 

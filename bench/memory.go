@@ -4,22 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"strings"
-)
 
-// footprint is what one process holds for itself.
-type footprint struct {
-	private float64 // kB, clean and dirty
-	dirty   float64 // kB
-	threads float64
-}
+	"rule_engine/test/process"
+)
 
 // stage is a moment in a backend's life.
 type stage struct {
-	name                    string
-	private, dirty, threads figures
+	name                                     string
+	private, dirty, promised, space, threads figures
 }
 
 // memory reads what a backend holds before it publishes, and after.
@@ -51,10 +43,11 @@ func (s *setup) memory(ctx context.Context, out io.Writer, measure effort) error
 	for _, at := range stages {
 		rows = append(rows, []string{
 			at.name, at.private.show("%.1f"), at.private.per(stages[0].private).show("%.1f"), at.dirty.show("%.1f"), at.threads.show("%.0f"),
+			at.promised.show("%.0f"), at.space.show("%.0f"),
 		})
 	}
-	table(out, []string{"", "private MB", "of the connected one", "of it dirty MB", "threads"}, rows)
-	fmt.Fprintf(out, "\nPrivate_Clean and Private_Dirty of /proc/PID/smaps, median of %d backends (lowest to highest). PostgreSQL's shared memory is left out: its pages count as private there while no other process has touched them.\n", measure.backends)
+	table(out, []string{"", "private MB", "of the connected one", "of it dirty MB", "threads", "promised MB", "addresses MB"}, rows)
+	fmt.Fprintf(out, "\nPrivate_Clean and Private_Dirty of /proc/PID/smaps, median of %d backends (lowest to highest). PostgreSQL's shared memory is left out: its pages count as private there while no other process has touched them. Promised is what counts with vm.overcommit_memory = 2 (the mappings with the flag ac).\n", measure.backends)
 	return s.empty(ctx)
 }
 
@@ -89,44 +82,15 @@ func (s *setup) life(ctx context.Context, stages []*stage) error {
 		if err := step(); err != nil {
 			return err
 		}
-		has, err := footprintOf(pid)
+		has, err := process.FootprintOf(pid)
 		if err != nil {
 			return err
 		}
-		stages[i].private = append(stages[i].private, has.private/1024)
-		stages[i].dirty = append(stages[i].dirty, has.dirty/1024)
-		stages[i].threads = append(stages[i].threads, has.threads)
+		stages[i].private = append(stages[i].private, has.Private/1024)
+		stages[i].dirty = append(stages[i].dirty, has.Dirty/1024)
+		stages[i].promised = append(stages[i].promised, has.Promised/1024)
+		stages[i].space = append(stages[i].space, has.Space/1024)
+		stages[i].threads = append(stages[i].threads, has.Threads)
 	}
 	return nil
-}
-
-func footprintOf(pid int) (has footprint, err error) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
-	if err != nil {
-		return has, err
-	}
-	shared := false
-	for line := range strings.Lines(string(maps)) {
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) > 1 && len(fields[1]) == 4 && strings.Contains(fields[0], "-"):
-			// The head of a mapping: addresses, then rights, the last of which is s for shared memory.
-			shared = fields[1][3] == 's'
-		case shared:
-		case fields[0] == "Private_Clean:":
-			has.private += number(fields[1])
-		case fields[0] == "Private_Dirty:":
-			has.private += number(fields[1])
-			has.dirty += number(fields[1])
-		}
-	}
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	has.threads = float64(len(threads))
-	return has, err
-}
-
-// number reads one that the kernel wrote.
-func number(text string) float64 {
-	n, _ := strconv.ParseFloat(text, 64)
-	return n
 }

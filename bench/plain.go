@@ -91,8 +91,8 @@ func (p publisherProcess) work(_ context.Context, until time.Time) (n int, err e
 	return n, err
 }
 
-// publisherProcesses are n plain loops; end ends them.
-func (s *setup) publisherProcesses(n int) (all []looper, end func(), err error) {
+// publisherProcesses are n plain loops to a server; end ends them.
+func (s *setup) publisherProcesses(n int, url string) (all []looper, end func(), err error) {
 	var started []*plain
 	end = func() {
 		for _, p := range started {
@@ -104,7 +104,7 @@ func (s *setup) publisherProcesses(n int) (all []looper, end func(), err error) 
 		return nil, nil, err
 	}
 	for range n {
-		p, err := startPlain("publish", s.nats.URL(), string(event))
+		p, err := startPlain("publish", url, string(event))
 		if err != nil {
 			end()
 			return nil, nil, err

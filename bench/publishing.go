@@ -16,7 +16,7 @@ const (
 
 // publishing measures one session, and where its time goes.
 func (s *setup) publishing(ctx context.Context, out io.Writer, measure effort) error {
-	publishers, endPublishers, err := s.publisherProcesses(1)
+	publishers, endPublishers, err := s.publisherProcesses(1, s.nats.URL())
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *setup) publishingBySessions(ctx context.Context, out io.Writer, measure
 }
 
 func (s *setup) bySessions(ctx context.Context, measure effort, n int) ([]string, error) {
-	processes, endProcesses, err := s.publisherProcesses(n)
+	processes, endProcesses, err := s.publisherProcesses(n, s.nats.URL())
 	if err != nil {
 		return nil, err
 	}

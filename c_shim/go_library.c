@@ -227,6 +227,7 @@ start_library(void)
 	strlcpy(slash ? slash + 1 : path, GO_LIBRARY_FILE,
 			sizeof(path) - (slash ? slash + 1 - path : 0));
 
+	check_room();
 	wait_prepare();
 	for (int i = 0; i < GO_DESCRIPTORS; i++)
 		ReserveExternalFD();

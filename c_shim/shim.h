@@ -39,6 +39,9 @@ extern const GoLibrary *go_library(void);
 extern void go_enter(void);
 extern void go_leave(void);
 
+/* room.c: whether the machine has what Go takes. */
+extern void check_room(void);
+
 /* host.c: the database, for Go. */
 extern re_host host_table;
 extern void host_begin(MemoryContext results, Oid owner);

@@ -106,6 +106,20 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	return nil, nats.ErrConnectionClosed
 }
 
+// known answers why a message cannot be sent now where that is known without
+// waiting: nothing of it may wait, since the caller is the backend itself.
+func (p *Pool) known() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.link != nil && !p.link.over.Load():
+		return p.named(p.link.stands(context.Background(), false))
+	case p.link == nil && p.failure != nil && (p.attempt != nil || time.Now().Before(p.retryAt)):
+		return p.failure
+	}
+	return nil
+}
+
 // stands tells whether a message could be sent now.
 func (p *Pool) stands() bool {
 	p.mu.Lock()

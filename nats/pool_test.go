@@ -73,6 +73,19 @@ func TestASilentServerIsWaitedForOnce(t *testing.T) {
 	require.Less(t, time.Since(began), 200*time.Millisecond)
 }
 
+func TestAKnownOutageIsAnsweredWithoutAnotherGoroutine(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f)
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	require.NoError(t, f.listen.Close())
+	f.cut()
+	require.Eventually(t, func() bool { return !p.stands() }, 5*time.Second, time.Millisecond)
+	var answered []Outcome // not guarded: only Send itself may write it
+	p.Send(make([]Message, 2), func(outcomes []Outcome) { answered = outcomes })
+	require.Len(t, answered, 2)
+	require.Equal(t, CodeAway, answered[1].Code)
+}
+
 func TestWhatTheServerDeniesIsReadFromItsWords(t *testing.T) {
 	said := func(words string) error { return fmt.Errorf("%w: %s", nats.ErrPermissionViolation, words) }
 	require.Equal(t, &deniedError{true, "a.b"}, denial(said(`Permissions Violation for Publish to "a.b"`)))

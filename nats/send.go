@@ -13,9 +13,10 @@ type Message struct {
 	Data    []byte
 }
 
-// Send sends a batch over one connection, in order, and calls done once, from
-// another goroutine, with an outcome for each message. It returns at once and
-// takes no longer than the connection time-out and the publish time-out.
+// Send sends a batch over one connection, in order, and calls done once, with
+// an outcome for each message: before it returns where NATS is known to be away,
+// else from another goroutine. It returns at once and takes no longer than the
+// connection time-out and the publish time-out.
 func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 	p.requests.Add(int64(len(messages)))
 	s := &sending{
@@ -24,6 +25,10 @@ func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 		outcomes: make([]Outcome, len(messages)),
 		waits:    make([]bool, len(messages)),
 		done:     done,
+	}
+	if err := p.known(); err != nil {
+		s.rejectAll(away(err))
+		return
 	}
 	go s.run(func() error { return s.start() })
 }

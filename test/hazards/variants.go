@@ -205,6 +205,11 @@ start_library(void)
 		edits:  []edit{without(goLibrary, "\tsetrlimit(RLIMIT_NOFILE, &descriptors);\n")},
 	},
 	{
+		hazard: "Go started where there is no room for it",
+		test:   "TestABackendWithoutRoomForGoRaisesAnErrorAndTheServerGoesOn",
+		edits:  []edit{without(goLibrary, "\tcheck_room();\n")},
+	},
+	{
 		hazard: "Go called in a forked process",
 		test:   "TestAForkedChildNeverCallsGo",
 		edits:  []edit{{goLibrary, "if (started_in == getpid())", "if (started_in != 0)"}},

@@ -22,17 +22,20 @@ type Process struct {
 	Port  int
 	Store string
 
-	dir *scratch.Dir
-	cmd *exec.Cmd
+	member Member
+	dir    *scratch.Dir
+	cmd    *exec.Cmd
 }
 
-// StartProcess starts one.
-func StartProcess() (*Process, error) {
+// StartProcess starts one that stands alone.
+func StartProcess() (*Process, error) { return startMember(Member{}) }
+
+func startMember(member Member) (*Process, error) {
 	dir, err := scratch.Make("nats")
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, dir: dir}
+	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, member: member, dir: dir}
 	if err := p.StartAgain(); err != nil {
 		return nil, errors.Join(err, p.Remove())
 	}
@@ -45,7 +48,7 @@ func (p *Process) StartAgain() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(path, "-port", fmt.Sprint(p.Port), "-store", p.Store)
+	cmd := exec.Command(path, append([]string{"-port", fmt.Sprint(p.Port), "-store", p.Store}, p.member.flags()...)...)
 	cmd.Dir = p.Store
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -66,8 +69,11 @@ func (p *Process) StartAgain() error {
 
 // Serve is the whole of test/cmd/natsserver: it runs a server until it is told to end, and prints
 // its port when it is ready.
-func Serve(port int, store string, end <-chan os.Signal) error {
+func Serve(port int, store string, member Member, end <-chan os.Signal) error {
 	s := &Server{Port: port, Store: store}
+	if member.Name != "" {
+		s.change = append(s.change, member.join)
+	}
 	if err := s.StartAgain(); err != nil {
 		return err
 	}

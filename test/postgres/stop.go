@@ -21,6 +21,11 @@ func (c *Cluster) Kill() error {
 	return c.end(syscall.SIGKILL, patience)
 }
 
+// Crash is an immediate shutdown: sessions are ended where they stand, and the next start recovers.
+func (c *Cluster) Crash() error {
+	return c.end(syscall.SIGQUIT, patience)
+}
+
 func (c *Cluster) end(signal syscall.Signal, in time.Duration) error {
 	if !c.Running() {
 		return nil

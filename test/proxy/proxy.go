@@ -46,24 +46,36 @@ type Proxy struct {
 	accepted int
 }
 
-// Run starts a proxy to a server, host and port or a NATS URL, for the length of a test.
+// Run starts a proxy for the length of a test.
 func Run(t testing.TB, server string) *Proxy {
 	t.Helper()
+	p, err := Start(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// Start starts a proxy to a server, host and port or a NATS URL.
+func Start(server string) (*Proxy, error) {
 	_, after, found := strings.Cut(server, "://")
 	if found {
 		server = after
 	}
 	listen, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	p := &Proxy{Addr: listen.Addr().String(), server: server, listen: listen, lines: make(map[net.Conn]bool)}
 	go p.serve()
-	t.Cleanup(func() {
-		_ = listen.Close()
-		p.Cut()
-	})
-	return p
+	return p, nil
+}
+
+// Close ends it and all lines.
+func (p *Proxy) Close() {
+	_ = p.listen.Close()
+	p.Cut()
 }
 
 // URL is the address for clients of NATS.
@@ -103,6 +115,13 @@ func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
+}
+
+// Standing counts the lines that stand now.
+func (p *Proxy) Standing() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.lines)
 }
 
 func (p *Proxy) set(change func()) {

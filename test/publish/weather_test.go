@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,6 +82,18 @@ var weathers = []weather{
 	}, "no_answer", false, true},
 }
 
+// eachWaits are weathers in which every event waits, as no PING tells that NATS is away.
+var eachWaits = []weather{
+	{"each ack is lost", true, func(_ *testing.T, _ *bundle, line *proxy.Proxy) {
+		line.Judge(func(fromServer bool, piece []byte) proxy.Fate {
+			if fromServer && isAck(piece) {
+				return proxy.Drop
+			}
+			return proxy.Pass
+		})
+	}, "no_answer", true, true},
+}
+
 // setupLine is a bundle whose NATS is behind a line.
 func setupLine(t *testing.T) (*bundle, *proxy.Proxy) {
 	t.Helper()
@@ -142,7 +155,7 @@ func TestWhateverTheWeatherAnInsertGoesOnAndPaysOnce(t *testing.T) {
 }
 
 func TestWhateverTheWeatherAWaitIsInterruptible(t *testing.T) {
-	for _, w := range weathers {
+	for _, w := range slices.Concat(weathers, eachWaits) {
 		if !w.waits {
 			continue
 		}

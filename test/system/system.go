@@ -31,18 +31,34 @@ const (
 // A System runs from Start to Close.
 type System struct {
 	Postgres *postgres.Cluster
+	// NATS is nil where the caller has servers of its own.
 	NATS     *natsserver.Server
 	Endpoint *endpoint.Endpoint
+
+	// natsURL lists the servers that the configuration and the workers name.
+	natsURL string
 }
+
+// NATSURL is where NATS is for all that need it.
+func (s *System) NATSURL() string { return s.natsURL }
 
 // Start starts all of it but a worker.
 func Start(ctx context.Context, opts ...postgres.Option) (*System, error) {
-	s := &System{Endpoint: endpoint.Start()}
-	var err error
-	if s.NATS, err = natsserver.Start(); err == nil {
-		s.Postgres, err = postgres.Start(opts...)
+	nats, err := natsserver.Start()
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
+	return start(ctx, &System{NATS: nats, natsURL: nats.URL()}, opts)
+}
+
+// StartWith is Start with the caller's NATS.
+func StartWith(ctx context.Context, natsURL string, opts ...postgres.Option) (*System, error) {
+	return start(ctx, &System{natsURL: natsURL}, opts)
+}
+
+func start(ctx context.Context, s *System, opts []postgres.Option) (_ *System, err error) {
+	s.Endpoint = endpoint.Start()
+	if s.Postgres, err = postgres.Start(opts...); err == nil {
 		err = s.prepare(ctx)
 	}
 	if err != nil {
@@ -60,7 +76,7 @@ func (s *System) prepare(ctx context.Context) error {
 		"SELECT rule_engine_create_roles()",
 		"CREATE ROLE "+Application+" LOGIN IN ROLE rule_engine_publisher",
 		"CREATE ROLE "+Carrier+" LOGIN IN ROLE rule_engine_worker",
-		fmt.Sprintf("SELECT rule_nats_configure(p_nats_url => '%s')", s.NATS.URL()),
+		fmt.Sprintf("SELECT rule_nats_configure(p_nats_url => '%s')", s.natsURL),
 	)
 }
 
@@ -82,7 +98,7 @@ func (s *System) run(ctx context.Context, database string, statements ...string)
 func (s *System) WorkerEnv(further ...string) []string {
 	return append([]string{
 		"DATABASE_URL=" + s.Postgres.URL(Database, Carrier),
-		"NATS_URL=" + s.NATS.URL(),
+		"NATS_URL=" + s.natsURL,
 		"WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8",
 	}, further...)
 }

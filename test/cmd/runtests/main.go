@@ -63,7 +63,8 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 }
 
 // measuring are the packages whose tests say how long something may take.
-var measuring = []string{"rule_engine/test/publish", "rule_engine/test/settings", "rule_engine/test/hazards"}
+var measuring = []string{"rule_engine/test/publish", "rule_engine/test/settings", "rule_engine/test/hazards",
+	"rule_engine/test/cluster", "rule_engine/test/backends"}
 
 // testPackages lists the packages of the test module: those that measure time, and the others.
 func testPackages(ctx context.Context) (timed, others []string, err error) {
