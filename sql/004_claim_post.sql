@@ -15,6 +15,7 @@ BEGIN
         v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen);
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
+        v_some := @extschema@._rule_due_rows_pass(v_some);
         v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
         v_round := v_round + 1;
     END LOOP;
@@ -47,7 +48,9 @@ AS $$
         FROM pending p
         JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
         LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-        WHERE w.enabled AND w.held_since IS NULL AND EXISTS (
+        WHERE w.enabled AND w.held_since IS NULL AND NOT EXISTS (
+            SELECT FROM @extschema@.rule_webhook_endpoints e
+            WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now) AND EXISTS (
             SELECT FROM @extschema@.rule_webhook_queue q
             WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
         ORDER BY random())
@@ -95,8 +98,11 @@ BEGIN
     before AS (
         DELETE FROM @extschema@.rule_webhook_receipts r USING old
         WHERE r.webhook_id = old.webhook_id AND r.message_id = old.message_id AND r.redelivery = old.redelivery
-        RETURNING old.queue_id, r.retry_count)
-    UPDATE @extschema@.rule_webhook_queue q SET retry_count = greatest(q.retry_count, before.retry_count)
+        RETURNING old.queue_id, r.retry_count, r.refusals, r.first_tried_at, r.lease_losses)
+    UPDATE @extschema@.rule_webhook_queue q
+    SET retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
+        first_tried_at = least(q.first_tried_at, before.first_tried_at),
+        lease_losses = greatest(q.lease_losses, before.lease_losses)
     FROM before WHERE q.queue_id = before.queue_id;
 
     WITH taken AS (

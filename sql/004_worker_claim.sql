@@ -17,6 +17,7 @@ BEGIN
     v_source_id := (@extschema@._rule_source()).source_id;
     PERFORM @extschema@._rule_streams_reached(p_consumer, p_streams);
     PERFORM @extschema@._rule_leases_end();
+    PERFORM @extschema@._rule_holds_expire(1000);
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
     v_publish := @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams);
     v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish));

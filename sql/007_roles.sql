@@ -35,7 +35,8 @@ AS $$
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_receipts, rule_webhook_attempts,
-                  rule_webhook_drops, rule_nats_publish_history, rule_nats_consumer_stats, nats_publish_summary,
+                  rule_webhook_drops, rule_webhook_endpoints, rule_nats_publish_history, rule_nats_consumer_stats,
+                  nats_publish_summary,
                   nats_performance_stats, nats_recent_failures, webhook_status_summary, webhook_performance_stats,
                   webhook_recent_failures, rule_webhook_dead_letters}'::text[]) t
     UNION ALL
@@ -52,7 +53,7 @@ AS $$
                   rule_nats_webhooks_list, rule_nats_test_connection}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
-    FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_nats_consumer_stats,
+    FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_webhook_endpoints, rule_nats_consumer_stats,
                   nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary,
                   webhook_performance_stats, webhook_recent_failures, rule_engine_retention, rule_engine_settings}'::text[]) t
 $$;
