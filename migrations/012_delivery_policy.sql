@@ -45,7 +45,9 @@ CREATE INDEX rule_webhooks_held_idx ON @extschema@.rule_webhooks (held_since) WH
 ALTER TABLE @extschema@.rule_webhook_queue
     ADD COLUMN refusals integer NOT NULL DEFAULT 0,
     ADD COLUMN first_tried_at timestamptz,
-    ADD COLUMN lease_losses smallint NOT NULL DEFAULT 0;
+    ADD COLUMN lease_losses smallint NOT NULL DEFAULT 0,
+    -- Said here, because the row of the redelivery may be cleaned away before this one.
+    ADD COLUMN redelivered_at timestamptz;
 ALTER TABLE @extschema@.rule_webhook_receipts
     ADD COLUMN refusals integer NOT NULL DEFAULT 0,
     ADD COLUMN first_tried_at timestamptz,
