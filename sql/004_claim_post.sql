@@ -9,7 +9,12 @@ DECLARE
     v_some bigint[];
     v_ids bigint[] := '{}';
     v_seen bigint[] := '{}';
+    v_suspect record;
 BEGIN
+    SELECT * INTO v_suspect FROM @extschema@._rule_claim_suspect(p_consumer, v_now);
+    IF v_suspect.alone THEN
+        RETURN v_suspect.rows;
+    END IF;
     -- Rounds with twice the share each time: what some webhooks leave others take.
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
         v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen);
@@ -60,7 +65,7 @@ AS $$
               SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
               WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                 AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
-                AND q.queue_id <> ALL (p_seen)
+                AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
               ORDER BY q.next_retry_at, q.queue_id
               LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
               FOR UPDATE OF q SKIP LOCKED) picked

@@ -16,6 +16,7 @@ DECLARE
     v_reasons text[] := v_verdicts;
     v_waits integer[] := array_fill(NULL::integer, ARRAY[cardinality(p_webhook_ids)]);
     v_tries integer[] := v_waits;
+    v_alone boolean;
     v_aside text;
     v_moved record;
     v_rows_aside integer[] := '{}';
@@ -30,11 +31,14 @@ BEGIN
           FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
 
     v_now := clock_timestamp();
+    v_alone := EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                       WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now);
     -- One statement, so that an event on its way from the receipts into the queue is seen in one of them.
     FOR v_event IN
         SELECT u.n::integer AS n, w.webhook_id, w.enabled, w.held_reason, b.open_until, b.open_ms, b.breaker_state,
                q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at,
-               r.state, r.lease_until AS r_lease_until
+               r.state, r.lease_until AS r_lease_until,
+               greatest(q.lease_losses + (q.status = 'processing')::integer, r.lease_losses + (r.state = 'leased')::integer) AS losses
         FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
         LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = u.webhook_id
         LEFT JOIN @extschema@.rule_webhook_queue q
@@ -49,7 +53,8 @@ BEGIN
             WHEN v_event.enabled IS FALSE THEN 'the webhook is disabled'
             WHEN v_event.held_reason IS NOT NULL THEN 'the webhook is held: ' || v_event.held_reason
             WHEN v_event.breaker_state = 'open' AND v_event.open_ms > 4000 AND v_event.open_until > v_now
-            THEN 'its endpoint is away' END;
+            THEN 'its endpoint is away'
+            WHEN v_event.losses >= 3 THEN 'three leases ran out on it' END;
         IF v_event.status = 'success' OR v_event.state = 'done' THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'delivered already';
@@ -67,6 +72,10 @@ BEGIN
         ELSIF v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'moved to the queue';
+        ELSIF v_alone THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'this worker runs an event alone';
+            v_waits[v_event.n] := 1000;
         ELSIF v_event.webhook_id IS NULL THEN
             v_verdicts[v_event.n] := 'wait';
             v_reasons[v_event.n] := 'the webhook has just gone';
@@ -142,6 +151,7 @@ BEGIN
         SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
             retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
             first_tried_at = least(q.first_tried_at, before.first_tried_at),
+            lease_losses = greatest(q.lease_losses + (q.status = 'processing')::integer, before.lease_losses),
             -- The stream has a copy, so it need not be published again.
             route = CASE q.route WHEN 'publish' THEN 'stream' ELSE q.route END
         FROM mine LEFT JOIN before ON before.n = mine.n
@@ -163,7 +173,8 @@ BEGIN
             ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE OF r SKIP LOCKED)
         UPDATE @extschema@.rule_webhook_receipts r
         SET state = 'leased', leased_by = p_consumer, lease_until = v_now + mine.lease,
-            stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now
+            stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now,
+            lease_losses = r.lease_losses + (r.state = 'leased')::integer
         FROM mine
         WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
         RETURNING mine.n, r.retry_count

@@ -82,6 +82,10 @@ BEGIN
         reason := 'another worker is taking it';
         RETURN;
     END IF;
+    -- A lease that is still there has run out.
+    UPDATE @extschema@.rule_webhook_receipts r
+    SET state = 'waiting', leased_by = NULL, lease_until = NULL, lease_losses = r.lease_losses + 1
+    WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = 0 AND r.state = 'leased';
     SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
     FROM @extschema@._rule_event_move(p_webhook_id, p_message_id, 0, v_receipt.retry_count, v_receipt.refusals,
         v_receipt.first_tried_at, p_base64, 'queued', 0, NULL, NULL, NULL) m;
