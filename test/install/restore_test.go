@@ -73,7 +73,7 @@ func contents(t *testing.T, name, schema string) map[string][]string {
 			FROM %s r, to_jsonb(r) j ORDER BY 1`, table))
 		require.NotEmpty(t, all[table], table)
 	}
-	require.Len(t, all, 12)
+	require.Len(t, all, 13)
 	return all
 }
 
