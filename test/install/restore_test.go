@@ -34,7 +34,7 @@ func filledAt(t *testing.T, schema, version string) string {
 		"SELECT rule_webhook_secret_set(1, 'signing')",
 		"SELECT rule_webhook_enqueue(n % 3 + 1, to_jsonb(n)) FROM generate_series(1, 20) n",
 		`DO $$ BEGIN IF to_regclass('rule_webhook_endpoints') IS NOT NULL THEN
-			INSERT INTO rule_webhook_endpoints (webhook_id, failing_since, breaker_state, open_ms, open_until) VALUES (1, now(), 'open', 1000, now());
+			INSERT INTO rule_webhook_endpoints (webhook_id, failing_since, outages) VALUES (1, now(), 2);
 		 END IF; END $$`,
 		`INSERT INTO rule_webhook_receipts (webhook_id, message_id, state, done_at) VALUES (1, 'received', 'done', now())`,
 		`INSERT INTO rule_webhook_attempts (webhook_id, message_id, try, path, worker, started_at, outcome, slot)
