@@ -31,6 +31,7 @@ BEGIN
         'timeout_ms', v_webhook.timeout_ms, 'retry_enabled', v_webhook.retry_enabled,
         'max_retries', v_webhook.max_retries, 'retry_delay_ms', v_webhook.retry_delay_ms,
         'retry_backoff_multiplier', v_webhook.retry_backoff_multiplier, 'enabled', v_webhook.enabled,
+        'give_up_after', v_webhook.give_up_after, 'hold_for', v_webhook.hold_for,
         'publish_mode', v_webhook.publish_mode, 'nats_enabled', v_webhook.nats_enabled,
         'nats_subject', v_webhook.nats_subject,
         'nats_config', (SELECT c.config_name FROM @extschema@.rule_nats_config c

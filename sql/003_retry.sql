@@ -24,6 +24,9 @@ BEGIN
     UPDATE @extschema@.rule_webhook_queue q
     SET status = 'pending', completed_at = NULL, next_retry_at = clock_timestamp(),
         retry_count = CASE q.status WHEN 'failed' THEN 0 ELSE q.retry_count END,
+        refusals = CASE q.status WHEN 'failed' THEN 0 ELSE q.refusals END,
+        first_tried_at = CASE WHEN q.status <> 'failed' THEN q.first_tried_at END,
+        lease_losses = CASE q.status WHEN 'failed' THEN 0 ELSE q.lease_losses END, redelivered_at = NULL,
         route = CASE WHEN q.status = 'failed' OR q.route = 'stream' THEN 'post' ELSE q.route END
     WHERE q.queue_id = p_call_id;
     PERFORM @extschema@._rule_queue_wake();

@@ -10,7 +10,12 @@ DECLARE
     v_some bigint[];
     v_ids bigint[] := '{}';
     v_seen bigint[] := '{}';
+    v_suspect record;
 BEGIN
+    SELECT * INTO v_suspect FROM @extschema@._rule_claim_suspect(p_consumer, v_now);
+    IF v_suspect.alone THEN
+        RETURN v_suspect.rows;
+    END IF;
     IF v_pgmq THEN
         -- What has no message there is left to the loop below.
         v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now);
@@ -20,6 +25,7 @@ BEGIN
         v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen, v_pgmq);
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
+        v_some := @extschema@._rule_due_rows_pass(v_some);
         v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
         v_round := v_round + 1;
     END LOOP;
@@ -51,7 +57,9 @@ AS $$
     FROM pending p
     JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
     LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-    WHERE w.enabled AND w.held_since IS NULL AND EXISTS (
+    WHERE w.enabled AND w.held_since IS NULL AND NOT EXISTS (
+        SELECT FROM @extschema@.rule_webhook_endpoints e
+        WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now) AND EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
 $$;
@@ -72,7 +80,7 @@ AS $$
               SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
               WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                 AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
-                AND q.queue_id <> ALL (p_seen)
+                AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
                 AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
               ORDER BY q.next_retry_at, q.queue_id
               LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
@@ -111,8 +119,11 @@ BEGIN
     before AS (
         DELETE FROM @extschema@.rule_webhook_receipts r USING old
         WHERE r.webhook_id = old.webhook_id AND r.message_id = old.message_id AND r.redelivery = old.redelivery
-        RETURNING old.queue_id, r.retry_count)
-    UPDATE @extschema@.rule_webhook_queue q SET retry_count = greatest(q.retry_count, before.retry_count)
+        RETURNING old.queue_id, r.retry_count, r.refusals, r.first_tried_at, r.lease_losses)
+    UPDATE @extschema@.rule_webhook_queue q
+    SET retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
+        first_tried_at = least(q.first_tried_at, before.first_tried_at),
+        lease_losses = greatest(q.lease_losses, before.lease_losses)
     FROM before WHERE q.queue_id = before.queue_id;
 
     WITH taken AS (

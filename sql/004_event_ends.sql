@@ -2,7 +2,8 @@
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_fail(
     p_queue_id bigint, p_path text, p_webhook_id integer, p_message_id text, p_redelivery integer,
-    p_tries integer, p_verdict text, p_delay_ms integer, p_status integer, p_error text, p_answer text)
+    p_tries integer, p_refusals integer, p_first_tried_at timestamptz, p_verdict text, p_delay_ms integer, p_status integer,
+    p_error text, p_answer text)
 RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -11,12 +12,14 @@ DECLARE
 BEGIN
     IF p_queue_id IS NULL THEN
         UPDATE @extschema@.rule_webhook_receipts r
-        SET state = 'waiting', leased_by = NULL, lease_until = NULL, retry_count = p_tries
+        SET state = 'waiting', leased_by = NULL, lease_until = NULL, retry_count = p_tries, refusals = p_refusals,
+            first_tried_at = p_first_tried_at, lease_losses = 0
         WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery;
     ELSE
         UPDATE @extschema@.rule_webhook_queue q
         SET status = CASE p_verdict WHEN 'dead' THEN 'failed' ELSE 'pending' END,
-            leased_by = NULL, lease_until = NULL, retry_count = p_tries,
+            leased_by = NULL, lease_until = NULL, retry_count = p_tries, refusals = p_refusals,
+            first_tried_at = p_first_tried_at, lease_losses = 0,
             response_status = p_status, error_message = p_error, last_answer = p_answer,
             completed_at = CASE p_verdict WHEN 'dead' THEN v_now END,
             -- On the stream's way the stream tries again, and the queue only when nothing came of that.
@@ -29,7 +32,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_event_fail(bigint, text, integer, text, integer, integer, text, integer, integer, text, text) IS
+COMMENT ON FUNCTION @extschema@._rule_event_fail(bigint, text, integer, text, integer, integer, integer, timestamptz, text, integer, integer, text, text) IS
     'Internal: ends a lease with a try that failed.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_release(

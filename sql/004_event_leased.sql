@@ -32,7 +32,8 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_leased(p_consumer text, p_attempts 
 RETURNS TABLE (n integer, path text, webhook_id integer, message_id text, redelivery integer, result text, status integer,
                started_ms_ago double precision, duration_ms double precision, error text, answer text, payload text,
                problem text, held_in text, held_queue_id bigint, route text, retry_count integer,
-               retry_enabled boolean, max_retries integer, retry_delay_ms integer, retry_backoff_multiplier numeric)
+               retry_enabled boolean, max_retries integer, retry_delay_ms integer, retry_backoff_multiplier numeric,
+               give_up_after interval, refusals integer, first_tried_at timestamptz, retry_after_ms integer)
 LANGUAGE sql STABLE ROWS 64
 AS $$
     SELECT h.n, h.path, h.webhook_id, h.message_id, h.redelivery, h.result, h.status, h.started_ms_ago, h.duration_ms,
@@ -42,12 +43,15 @@ AS $$
                      OR pg_catalog.row_number() OVER (PARTITION BY h.webhook_id, h.message_id, h.redelivery ORDER BY h.n) > 1
                      OR (h.result = 'published' AND h.route <> 'publish') THEN NULL
                 ELSE h.held_in END,
-           h.queue_id, h.route, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier
+           h.queue_id, h.route, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier,
+           w.give_up_after, h.refusals, h.first_tried_at, h.retry_after_ms
     FROM (
         SELECT a.n, a.path, coalesce(i.webhook_id, a.webhook_id) AS webhook_id, coalesce(i.message_id, a.message_id) AS message_id,
                coalesce(i.redelivery, a.redelivery) AS redelivery, a.try, a.result, a.status, a.started_ms_ago, a.duration_ms,
                a.error, a.answer, a.payload, a.problem, coalesce(i.queue_id, k.queue_id) AS queue_id,
                coalesce(i.route, k.route) AS route, coalesce(i.retry_count, k.retry_count, r.retry_count) AS retry_count,
+               coalesce(i.refusals, k.refusals, r.refusals) AS refusals,
+               coalesce(i.first_tried_at, k.first_tried_at, r.first_tried_at) AS first_tried_at, a.retry_after_ms,
                CASE WHEN i.queue_id IS NOT NULL OR k.queue_id IS NOT NULL THEN 'queue row'
                     WHEN r.webhook_id IS NOT NULL THEN 'receipt' END AS held_in
         FROM @extschema@._rule_worker_attempts(p_attempts) a

@@ -2,7 +2,8 @@
 -- the receipt in one transaction, before the worker acks.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_store(
-    p_webhook_id integer, p_message_id text, p_redelivery integer, p_tries integer, p_bytes bytea, p_json jsonb,
+    p_webhook_id integer, p_message_id text, p_redelivery integer, p_tries integer, p_refusals integer,
+    p_first_tried_at timestamptz, p_bytes bytea, p_json jsonb,
     p_dead boolean, p_delay_ms integer, p_status integer, p_error text, p_answer text)
 RETURNS boolean LANGUAGE plpgsql
 -- An application that publishes the same message id again, and has not ended, is not waited for.
@@ -12,16 +13,20 @@ DECLARE
     v_now timestamptz := clock_timestamp();
 BEGIN
     INSERT INTO @extschema@.rule_webhook_queue AS q
-        (webhook_id, message_id, redelivery, payload, payload_bytes, status, retry_count, next_retry_at,
-         response_status, error_message, last_answer, started_at, completed_at, created_at)
+        (webhook_id, message_id, redelivery, payload, payload_bytes, status, retry_count, refusals, first_tried_at, next_retry_at,
+         response_status, error_message, last_answer, started_at, completed_at, created_at, lease_losses)
     SELECT p_webhook_id, p_message_id, p_redelivery, p_json, CASE WHEN p_json IS NULL THEN p_bytes END,
-           CASE WHEN p_dead THEN 'failed' ELSE 'pending' END, p_tries, v_now + make_interval(secs => p_delay_ms / 1000.0),
-           p_status, p_error, p_answer, v_now, CASE WHEN p_dead THEN v_now END, r.taken_at
+           CASE WHEN p_dead THEN 'failed' ELSE 'pending' END, p_tries, p_refusals, p_first_tried_at,
+           v_now + make_interval(secs => p_delay_ms / 1000.0),
+           p_status, p_error, p_answer, v_now, CASE WHEN p_dead THEN v_now END, r.taken_at,
+           -- A try that was reported let its worker live.
+           CASE WHEN p_tries > r.retry_count THEN 0 ELSE r.lease_losses END
     FROM @extschema@.rule_webhook_receipts r
     WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery
     -- The same event was published again and has a row of its own by now, which goes on from here.
     ON CONFLICT (webhook_id, message_id, redelivery) DO UPDATE
-    SET status = excluded.status, retry_count = excluded.retry_count, route = 'post',
+    SET status = excluded.status, retry_count = excluded.retry_count, refusals = excluded.refusals,
+        first_tried_at = excluded.first_tried_at, lease_losses = excluded.lease_losses, route = 'post',
         next_retry_at = excluded.next_retry_at, response_status = excluded.response_status,
         error_message = excluded.error_message, last_answer = excluded.last_answer, completed_at = excluded.completed_at
     WHERE q.status = 'pending';
@@ -32,12 +37,12 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_event_store(integer, text, integer, integer, bytea, jsonb, boolean, integer, integer, text, text) IS
+COMMENT ON FUNCTION @extschema@._rule_event_store(integer, text, integer, integer, integer, timestamptz, bytea, jsonb, boolean, integer, integer, text, text) IS
     'Internal: turns a receipt into a queue row, or says that it cannot be done now.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_move(
-    p_webhook_id integer, p_message_id text, p_redelivery integer, p_tries integer, p_base64 text,
-    p_verdict text, p_delay_ms integer, p_status integer, p_error text, p_answer text,
+    p_webhook_id integer, p_message_id text, p_redelivery integer, p_tries integer, p_refusals integer,
+    p_first_tried_at timestamptz, p_base64 text, p_verdict text, p_delay_ms integer, p_status integer, p_error text, p_answer text,
     OUT verdict text, OUT wait_ms integer, OUT reason text)
 LANGUAGE plpgsql
 AS $$
@@ -51,15 +56,15 @@ BEGIN
         verdict := 'dead';
         reason := 'the payload is not JSON';
     END IF;
-    IF NOT @extschema@._rule_event_store(p_webhook_id, p_message_id, p_redelivery, p_tries, v_bytes, v_json,
+    IF NOT @extschema@._rule_event_store(p_webhook_id, p_message_id, p_redelivery, p_tries, p_refusals, p_first_tried_at, v_bytes, v_json,
                                          verdict = 'dead', p_delay_ms, p_status, coalesce(reason, p_error), p_answer) THEN
         verdict := 'again';
         wait_ms := 5000;
         reason := 'its message id is in use by an open transaction';
-        PERFORM @extschema@._rule_event_fail(NULL, 'stream', p_webhook_id, p_message_id, p_redelivery, p_tries,
-                                               verdict, wait_ms, p_status, p_error, p_answer);
+        PERFORM @extschema@._rule_event_fail(NULL, 'stream', p_webhook_id, p_message_id, p_redelivery, p_tries, p_refusals,
+                                               p_first_tried_at, verdict, wait_ms, p_status, p_error, p_answer);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_event_move(integer, text, integer, integer, text, text, integer, integer, text, text) IS
+COMMENT ON FUNCTION @extschema@._rule_event_move(integer, text, integer, integer, integer, timestamptz, text, text, integer, integer, text, text) IS
     'Internal: moves an event from the stream into the queue.';

@@ -2,7 +2,8 @@
 -- claim and admit both hold the event's lock until they commit, so neither acts on what the other is about to change.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_events_take(
-    p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_streams text[], p_sequences bigint[])
+    p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_streams text[], p_sequences bigint[],
+    p_payloads text[])
 RETURNS TABLE (n integer, verdict text, reason text, wait_ms integer, try integer)
 LANGUAGE plpgsql
 AS $$
@@ -15,6 +16,10 @@ DECLARE
     v_reasons text[] := v_verdicts;
     v_waits integer[] := array_fill(NULL::integer, ARRAY[cardinality(p_webhook_ids)]);
     v_tries integer[] := v_waits;
+    v_alone boolean;
+    v_aside text;
+    v_moved record;
+    v_rows_aside integer[] := '{}';
     v_queue_rows integer[] := '{}';
     v_receipts integer[] := '{}';
     v_new integer[] := '{}';
@@ -26,18 +31,30 @@ BEGIN
           FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
 
     v_now := clock_timestamp();
+    v_alone := EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                       WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now);
     -- One statement, so that an event on its way from the receipts into the queue is seen in one of them.
     FOR v_event IN
-        SELECT u.n::integer AS n, w.enabled, w.held_reason,
+        SELECT u.n::integer AS n, w.webhook_id, w.enabled, w.held_reason, b.open_until, b.open_ms, b.breaker_state,
                q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at,
-               r.state, r.lease_until AS r_lease_until
+               r.state, r.lease_until AS r_lease_until,
+               greatest(q.lease_losses + (q.status = 'processing')::integer, r.lease_losses + (r.state = 'leased')::integer) AS losses
         FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
         LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = u.webhook_id
         LEFT JOIN @extschema@.rule_webhook_queue q
             ON q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0
         LEFT JOIN @extschema@.rule_webhook_receipts r
             ON r.webhook_id = u.webhook_id AND r.message_id = u.message_id AND r.redelivery = 0
+        LEFT JOIN @extschema@.rule_webhook_endpoints b
+            ON b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed'
     LOOP
+        -- What has to wait for long waits in the queue: a stream has few places for what is taken and not settled.
+        v_aside := CASE
+            WHEN v_event.enabled IS FALSE THEN 'the webhook is disabled'
+            WHEN v_event.held_reason IS NOT NULL THEN 'the webhook is held: ' || v_event.held_reason
+            WHEN v_event.breaker_state = 'open' AND v_event.open_ms > 4000 AND v_event.open_until > v_now
+            THEN 'its endpoint is away'
+            WHEN v_event.losses >= 3 THEN 'three leases ran out on it' END;
         IF v_event.status = 'success' OR v_event.state = 'done' THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'delivered already';
@@ -55,14 +72,32 @@ BEGIN
         ELSIF v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'moved to the queue';
-        ELSIF v_event.enabled IS NOT TRUE THEN
+        ELSIF v_alone THEN
             v_verdicts[v_event.n] := 'wait';
-            v_reasons[v_event.n] := 'the webhook is disabled';
-            v_waits[v_event.n] := 5000;
-        ELSIF v_event.held_reason IS NOT NULL THEN
+            v_reasons[v_event.n] := 'this worker runs an event alone';
+            v_waits[v_event.n] := 1000;
+        ELSIF v_event.webhook_id IS NULL THEN
             v_verdicts[v_event.n] := 'wait';
-            v_reasons[v_event.n] := 'the webhook is held: ' || v_event.held_reason;
-            v_waits[v_event.n] := 5000;
+            v_reasons[v_event.n] := 'the webhook has just gone';
+            v_waits[v_event.n] := 50;
+        ELSIF v_aside IS NOT NULL AND v_event.queue_id IS NOT NULL THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'another worker is taking it';
+            v_waits[v_event.n] := 1000;
+            v_rows_aside := v_rows_aside || v_event.n;
+        ELSIF v_aside IS NOT NULL AND p_payloads[v_event.n] IS NULL THEN
+            v_verdicts[v_event.n] := 'payload';
+            v_reasons[v_event.n] := v_aside;
+        ELSIF v_aside IS NOT NULL THEN
+            SELECT * INTO v_moved
+            FROM @extschema@._rule_event_set_aside(v_event.webhook_id, p_message_ids[v_event.n], p_payloads[v_event.n]);
+            v_verdicts[v_event.n] := v_moved.verdict;
+            v_reasons[v_event.n] := coalesce(v_moved.reason, v_aside);
+            v_waits[v_event.n] := v_moved.wait_ms;
+        ELSIF v_event.breaker_state IS NOT NULL AND NOT @extschema@._rule_breaker_pass(v_event.webhook_id) THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'its endpoint is away';
+            v_waits[v_event.n] := @extschema@._rule_wait_ms(v_event.open_until);
         ELSE
             -- What is not taken below changed hands in this moment.
             v_verdicts[v_event.n] := 'wait';
@@ -77,6 +112,22 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+
+    IF v_rows_aside <> '{}' THEN
+        FOR v_event IN
+            WITH mine AS (
+                SELECT i AS n, q.queue_id FROM unnest(v_rows_aside) i
+                JOIN @extschema@.rule_webhook_queue q
+                    ON q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
+                WHERE q.status = 'pending'
+                ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE OF q SKIP LOCKED)
+            UPDATE @extschema@.rule_webhook_queue q SET route = 'post', next_retry_at = least(q.next_retry_at, v_now)
+            FROM mine WHERE q.queue_id = mine.queue_id RETURNING mine.n
+        LOOP
+            v_verdicts[v_event.n] := 'drop';
+            v_reasons[v_event.n] := 'moved to the queue';
+        END LOOP;
+    END IF;
 
     FOR v_event IN
         WITH mine AS (
@@ -95,10 +146,12 @@ BEGIN
         before AS (
             DELETE FROM @extschema@.rule_webhook_receipts r USING old
             WHERE r.webhook_id = old.webhook_id AND r.message_id = old.message_id AND r.redelivery = 0
-            RETURNING old.n, r.retry_count)
+            RETURNING old.n, r.retry_count, r.refusals, r.first_tried_at, r.lease_losses)
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
-            retry_count = greatest(q.retry_count, before.retry_count),
+            retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
+            first_tried_at = least(q.first_tried_at, before.first_tried_at),
+            lease_losses = greatest(q.lease_losses + (q.status = 'processing')::integer, before.lease_losses),
             -- The stream has a copy, so it need not be published again.
             route = CASE q.route WHEN 'publish' THEN 'stream' ELSE q.route END
         FROM mine LEFT JOIN before ON before.n = mine.n
@@ -120,7 +173,8 @@ BEGIN
             ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE OF r SKIP LOCKED)
         UPDATE @extschema@.rule_webhook_receipts r
         SET state = 'leased', leased_by = p_consumer, lease_until = v_now + mine.lease,
-            stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now
+            stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now,
+            lease_losses = r.lease_losses + (r.state = 'leased')::integer
         FROM mine
         WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
         RETURNING mine.n, r.retry_count
@@ -152,5 +206,5 @@ BEGIN
     FROM generate_subscripts(v_verdicts, 1) AS k (n);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[]) IS
+COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[], text[]) IS
     'Internal: takes the receipts of stream messages whose transaction committed.';

@@ -87,7 +87,8 @@ BEGIN
                 (SELECT array_agg(v_webhook_ids[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
                 (SELECT array_agg(v_message_ids[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
                 (SELECT array_agg(v_streams[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
-                (SELECT array_agg(v_sequences[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)))
+                (SELECT array_agg(v_sequences[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
+                (SELECT array_agg(v_payloads[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)))
         LOOP
             v_verdicts[v_candidates[v_taken.n]] := v_taken.verdict;
             v_reasons[v_candidates[v_taken.n]] := v_taken.reason;
@@ -104,4 +105,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_admit(text, jsonb) IS
-    'For workers: one verdict per stream message, and the lease of those to deliver. Verdicts: deliver, wait, drop, payload, not ours.';
+    'For workers: one verdict per stream message, and the lease of those to deliver. Verdicts: deliver, wait, drop, payload, queued, not ours.';

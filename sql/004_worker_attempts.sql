@@ -3,7 +3,8 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_attempts(p_attempts jsonb)
 RETURNS TABLE (n integer, path text, queue_id bigint, webhook_id integer, message_id text, redelivery integer, try integer,
                result text, status integer, started_ms_ago double precision, duration_ms double precision,
-               error text, answer text, stream text, sequence bigint, payload text, problem text)
+               error text, answer text, stream text, sequence bigint, payload text, problem text,
+               retry_after_ms integer)
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT e.n::integer, v.path, v.queue_id, v.webhook_id, m ->> 'message_id', v.redelivery, v.try,
@@ -20,12 +21,15 @@ AS $$
                 WHEN v.path = 'queue' AND v.queue_id IS NULL THEN 'no queue id'
                 WHEN v.path = 'stream' AND (v.webhook_id IS NULL OR m ->> 'message_id' IS NULL) THEN 'no webhook id or message id'
                 WHEN v.path = 'stream' AND v.result = 'published' THEN 'a stream message cannot be published'
-           END
+           END,
+           -- A day at most, and nothing for what is no number.
+           CASE WHEN v.retry_after_ms IS NOT NULL THEN least(v.retry_after_ms, 86400000)::integer END
     FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS e (m, n)
     CROSS JOIN LATERAL (SELECT
         CASE WHEN m ->> 'path' IN ('stream', 'queue') THEN m ->> 'path' END AS path,
         CASE WHEN m ->> 'result' IN ('answered', 'failed', 'published', 'released') THEN m ->> 'result' END AS result,
         @extschema@._rule_json_count(m -> 'queue_id') AS queue_id,
+        @extschema@._rule_json_count(m -> 'retry_after_ms') AS retry_after_ms,
         CASE WHEN @extschema@._rule_json_count(m -> 'webhook_id') <= 2147483647
              THEN @extschema@._rule_json_count(m -> 'webhook_id')::integer END AS webhook_id,
         least(coalesce(@extschema@._rule_json_count(m -> 'redelivery'), 0), 2147483647)::integer AS redelivery,

@@ -17,6 +17,7 @@ BEGIN
     v_source_id := (@extschema@._rule_source()).source_id;
     PERFORM @extschema@._rule_streams_reached(p_consumer, p_streams);
     PERFORM @extschema@._rule_leases_end();
+    PERFORM @extschema@._rule_holds_expire(1000);
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
     v_publish := @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams);
     v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish));
@@ -79,11 +80,17 @@ BEGIN
         -- What goes to NATS first: left leased for longer, it would be overtaken.
         ORDER BY q.route <> 'publish', q.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)
     UPDATE @extschema@.rule_webhook_queue q
-    SET status = 'pending', leased_by = NULL, lease_until = NULL,
-        -- The stream still has it and comes first.
-        next_retry_at = CASE q.route WHEN 'stream' THEN v_now + interval '30 seconds' ELSE q.next_retry_at END
+    SET status = CASE WHEN q.lease_losses >= 3 THEN 'failed' ELSE 'pending' END, leased_by = NULL, lease_until = NULL,
+        completed_at = CASE WHEN q.lease_losses >= 3 THEN v_now END,
+        error_message = CASE WHEN q.lease_losses >= 3 THEN 'poison: its workers died four times' ELSE q.error_message END,
+        -- NATS, where it goes again, kills nobody.
+        lease_losses = q.lease_losses + (q.route <> 'publish')::integer,
+        -- The stream still has it and comes first, unless it is to be run alone.
+        route = CASE WHEN q.route = 'stream' AND q.lease_losses >= 2 THEN 'post' ELSE q.route END,
+        next_retry_at = CASE WHEN q.route = 'stream' AND q.lease_losses < 2 THEN v_now + interval '30 seconds'
+                             ELSE q.next_retry_at END
     FROM gone WHERE q.queue_id = gone.queue_id;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_leases_end() IS
-    'Internal: gives back what a dead worker held.';
+    'Internal: gives back what a dead worker held, and ends what was run alone.';

@@ -8,12 +8,20 @@ AS $$
 DECLARE
     v record;
     v_locked record;
+    v_refused boolean;
+    v_refusals integer;
+    v_first_tried_at timestamptz;
     v_again boolean;
     v_delay integer;
     -- What was delivered is most of it, and is recorded at once.
     v_rows bigint[] := '{}';
     v_receipts integer[] := '{}';
     v_delivered integer[] := '{}';
+    -- What it says of the endpoints: webhooks, and for those that failed how and how long ago the try began.
+    v_well integer[] := '{}';
+    v_ill integer[] := '{}';
+    v_ill_statuses integer[] := '{}';
+    v_ill_ms_ago double precision[] := '{}';
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, true);
     IF jsonb_typeof(p_attempts) IS DISTINCT FROM 'array' THEN
@@ -37,6 +45,7 @@ BEGIN
         ELSIF v.result = 'answered' AND v.status BETWEEN 200 AND 299 THEN
             verdict := 'done';
             v_delivered := v_delivered || v.n;
+            v_well := v_well || v.webhook_id;
             IF v.held_in = 'receipt' THEN
                 v_receipts := v_receipts || v.n;
             ELSE
@@ -55,22 +64,36 @@ BEGIN
             verdict := 'queued';
             reason := 'it goes to the endpoint without NATS';
         ELSE
-            v_again := v.retry_enabled AND v.retry_count < v.max_retries;
-            v_delay := @extschema@._rule_retry_delay_ms(v.retry_delay_ms, v.retry_backoff_multiplier, v.retry_count + 1);
-            verdict := CASE WHEN NOT v_again THEN 'dead' WHEN v.path = 'stream' AND v_delay > 60000 THEN 'queued' ELSE 'again' END;
+            v_refused := @extschema@._rule_status_refuses(v.status);
+            -- Gone is said of the endpoint, not of the event.
+            v_refusals := v.refusals + (v_refused AND v.status <> 410)::integer;
+            v_first_tried_at := coalesce(v.first_tried_at, clock_timestamp() - make_interval(secs => v.started_ms_ago / 1000));
+            v_delay := greatest(v.retry_after_ms,
+                @extschema@._rule_retry_delay_ms(v.retry_delay_ms, v.retry_backoff_multiplier, v.retry_count + 1));
+            v_again := v.retry_enabled AND CASE
+                WHEN v.status = 410 THEN true
+                WHEN v.give_up_after = interval '0' THEN v.retry_count < v.max_retries
+                WHEN v_refused THEN v.refusals < v.max_retries
+                ELSE clock_timestamp() + make_interval(secs => v_delay / 1000.0) <= v_first_tried_at + v.give_up_after END;
+            verdict := CASE WHEN NOT v_again THEN 'dead'
+                            WHEN v.path = 'stream' AND (v_delay > 60000 OR v.status = 410) THEN 'queued'
+                            ELSE 'again' END;
             IF v.held_in = 'receipt' AND verdict <> 'again' AND v.payload IS NULL THEN
                 reason := CASE verdict WHEN 'dead' THEN 'it becomes a dead letter' ELSE 'it moves to the queue' END;
                 verdict := 'payload';
             ELSE
                 IF v.held_in = 'receipt' AND verdict <> 'again' THEN
                     SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
-                    FROM @extschema@._rule_event_move(v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v.payload,
-                        verdict, v_delay, v.status, v.error, v.answer) m;
+                    FROM @extschema@._rule_event_move(v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v_refusals,
+                        v_first_tried_at, v.payload, verdict, v_delay, v.status, v.error, v.answer) m;
                 ELSE
                     PERFORM @extschema@._rule_event_fail(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery,
-                        v.retry_count + 1, verdict, v_delay, v.status, v.error, v.answer);
+                        v.retry_count + 1, v_refusals, v_first_tried_at, verdict, v_delay, v.status, v.error, v.answer);
                     wait_ms := CASE verdict WHEN 'again' THEN v_delay END;
                 END IF;
+                v_ill := v_ill || v.webhook_id;
+                v_ill_statuses := array_append(v_ill_statuses, v.status);
+                v_ill_ms_ago := v_ill_ms_ago || v.started_ms_ago;
                 INSERT INTO @extschema@.rule_webhook_attempts
                     (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome,
                      error_message, answer)
@@ -84,6 +107,7 @@ BEGIN
     IF v_delivered <> '{}' THEN
         PERFORM @extschema@._rule_events_delivered(p_consumer, p_attempts, v_delivered, v_rows, v_receipts);
     END IF;
+    PERFORM @extschema@._rule_endpoints_note(v_well, v_ill, v_ill_statuses, v_ill_ms_ago);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_report(text, jsonb) IS

@@ -38,39 +38,36 @@ $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_hold(integer, text) IS
     'Delivers nothing to a webhook until rule_webhook_resume(). Events are accepted and wait; what a worker is sending ends as it does.';
 
-CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_resume(p_webhook_id integer, p_per_second integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_resume(p_webhook_id integer, p_per_second integer DEFAULT 100)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_held_since timestamptz;
     v_events integer;
 BEGIN
-    IF p_per_second IS NOT NULL THEN
-        PERFORM @extschema@._rule_check_range(p_per_second, 1, 1000000, 'p_per_second');
-    END IF;
+    PERFORM @extschema@._rule_check_range(coalesce(p_per_second, 100), 1, 1000000, 'p_per_second');
     -- No worker claims while this is open, so none of the rows below is locked for long.
-    UPDATE @extschema@.rule_webhooks w SET held_reason = NULL, held_since = NULL
-    WHERE w.webhook_id = p_webhook_id AND w.held_since IS NOT NULL;
+    SELECT w.held_since INTO v_held_since FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id FOR UPDATE;
     IF NOT FOUND THEN
-        IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id) THEN
-            PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
-        END IF;
+        PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
+    ELSIF v_held_since IS NULL THEN
         RETURN 0;
     END IF;
-    IF p_per_second IS NULL THEN
-        SELECT count(*) INTO v_events FROM @extschema@.rule_webhook_queue q
-        WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.next_retry_at <= v_now;
-    ELSE
-        UPDATE @extschema@.rule_webhook_queue q
-        SET next_retry_at = v_now + make_interval(secs => (d.place / p_per_second)::double precision)
-        FROM (SELECT p.queue_id, row_number() OVER (ORDER BY p.next_retry_at, p.queue_id) - 1.0 AS place
-              FROM @extschema@.rule_webhook_queue p
-              -- What goes to NATS goes in order: one that waits would hold up other webhooks' events behind it.
-              WHERE p.webhook_id = p_webhook_id AND p.status = 'pending' AND p.next_retry_at <= v_now
-                AND p.route <> 'publish') d
-        WHERE q.queue_id = d.queue_id AND q.status = 'pending';
-        GET DIAGNOSTICS v_events = ROW_COUNT;
-    END IF;
+    UPDATE @extschema@.rule_webhooks w SET held_reason = NULL, held_since = NULL WHERE w.webhook_id = p_webhook_id;
+    -- The time of the hold is none of the time that an event is tried for.
+    UPDATE @extschema@.rule_webhook_queue q
+    SET first_tried_at = q.first_tried_at + (v_now - greatest(q.first_tried_at, v_held_since))
+    WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.first_tried_at < v_now;
+    UPDATE @extschema@.rule_webhook_queue q
+    SET next_retry_at = v_now + make_interval(secs => (d.place / coalesce(p_per_second, 100))::double precision)
+    FROM (SELECT p.queue_id, row_number() OVER (ORDER BY p.next_retry_at, p.queue_id) - 1.0 AS place
+          FROM @extschema@.rule_webhook_queue p
+          -- What goes to NATS goes in order: one that waits would hold up other webhooks' events behind it.
+          WHERE p.webhook_id = p_webhook_id AND p.status = 'pending' AND p.next_retry_at <= v_now
+            AND p.route <> 'publish') d
+    WHERE q.queue_id = d.queue_id AND q.status = 'pending';
+    GET DIAGNOSTICS v_events = ROW_COUNT;
     IF v_events > 0 THEN
         PERFORM @extschema@._rule_queue_wake();
     END IF;
@@ -78,4 +75,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_resume(integer, integer) IS
-    'Delivers to a held webhook again, what has queued up at so many a second where p_per_second says it (but for what goes to NATS again). Returns how many queued events that sets going, 0 when it was not held.';
+    'Delivers to a held webhook again, what has queued up at so many a second, 100 by default (but for what goes to NATS again). Returns how many queued events that sets going, 0 when it was not held.';

@@ -18,6 +18,7 @@ BEGIN
         RETURN jsonb_build_object('success', false, 'reason', 'another session maintains this database');
     END IF;
 
+    v_report := v_report || jsonb_build_object('expired', @extschema@._rule_holds_expire(least(p_max_rows, 100000)::integer));
     -- Deletes come before TRUNCATE, whose lock lasts until the end.
     FOR v_rows IN
         SELECT d.name, d.time, d.condition FROM (VALUES

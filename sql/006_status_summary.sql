@@ -8,7 +8,9 @@ SELECT w.webhook_id, w.webhook_name,
        pg_catalog.round(a.avg_execution_time_ms::numeric, 2) AS avg_execution_time_ms, a.last_call_at,
        pg_catalog.round(100.0 * e.successful_calls / nullif(e.successful_calls + e.failed_calls, 0), 2) AS success_rate_pct,
        CASE WHEN w.enabled AND w.held_since IS NULL THEN 'active' ELSE 'held' END AS delivery_state,
-       coalesce(w.held_reason, CASE WHEN NOT w.enabled THEN 'the webhook is disabled' END) AS held_reason, w.held_since
+       coalesce(w.held_reason, CASE WHEN NOT w.enabled THEN 'the webhook is disabled' END) AS held_reason, w.held_since,
+       coalesce((SELECT b.breaker_state FROM @extschema@.rule_webhook_endpoints b WHERE b.webhook_id = w.webhook_id), 'closed')
+           AS breaker_state
 FROM @extschema@.rule_webhooks w
 CROSS JOIN LATERAL (
     SELECT pg_catalog.count(*) AS total_calls,
@@ -33,4 +35,4 @@ CROSS JOIN LATERAL (
     FROM @extschema@.rule_webhook_attempts t WHERE t.webhook_id = w.webhook_id
 ) a;
 COMMENT ON VIEW @extschema@.webhook_status_summary IS
-    'Per webhook: events by what became of them, the time of a try, and which share, in per cent, of the events that ended was delivered; then whether its events are delivered now or held, and why. A URL shows scheme and host.';
+    'Per webhook: events by what became of them, the time of a try, and which share, in per cent, of the events that ended was delivered; then whether its events are delivered now or held, and why, and its endpoint''s breaker: closed, open or half-open. A URL shows scheme and host.';

@@ -26,7 +26,7 @@ AS $$
                   rule_nats_stream_create, rule_webhook_call_status, rule_webhook_secret_set, rule_webhook_secret_delete,
                   rule_nats_event_status, rule_nats_consumer_update_stats, rule_engine_source_renew, rule_engine_maintain,
                   rule_nats_cleanup_old_history, rule_nats_cleanup_expired, rule_webhook_cleanup_old_calls, rule_webhook_call,
-                  rule_webhook_retry, rule_webhook_hold, rule_webhook_resume, rule_nats_stats, rule_nats_config_info, rule_nats_test_connection, rule_nats_webhooks_list}'::text[]) f
+                  rule_webhook_retry, rule_webhook_redeliver, rule_webhook_undelivered, rule_webhook_hold, rule_webhook_resume, rule_nats_stats, rule_nats_config_info, rule_nats_test_connection, rule_nats_webhooks_list}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', t
     FROM unnest('{rule_webhooks, rule_nats_config, rule_nats_streams, rule_webhook_queue}'::text[]) t
@@ -35,7 +35,8 @@ AS $$
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_receipts, rule_webhook_attempts,
-                  rule_webhook_drops, rule_nats_publish_history, rule_nats_consumer_stats, nats_publish_summary,
+                  rule_webhook_drops, rule_webhook_endpoints, rule_nats_publish_history, rule_nats_consumer_stats,
+                  nats_publish_summary,
                   nats_performance_stats, nats_recent_failures, webhook_status_summary, webhook_performance_stats,
                   webhook_recent_failures, rule_webhook_dead_letters}'::text[]) t
     UNION ALL
@@ -49,10 +50,11 @@ AS $$
     -- For monitoring: numbers and states.
     SELECT 'rule_engine_monitor', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_nats_health_check, rule_webhook_call_status, rule_nats_event_status, rule_nats_stats,
+                  rule_webhook_undelivered,
                   rule_nats_webhooks_list, rule_nats_test_connection}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
-    FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_nats_consumer_stats,
+    FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_webhook_endpoints, rule_nats_consumer_stats,
                   nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary,
                   webhook_performance_stats, webhook_recent_failures, rule_engine_retention, rule_engine_settings}'::text[]) t
 $$;

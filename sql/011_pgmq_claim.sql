@@ -36,6 +36,7 @@ BEGIN
                   FROM unnest(v_read.msg_ids, v_read.queue_ids) AS m (msg_id, queue_id)
                   JOIN @extschema@.rule_webhook_queue q ON q.queue_id = m.queue_id AND q.pgmq_msg_id = m.msg_id
                   WHERE q.webhook_id = v_webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
+                    AND q.lease_losses < 3
                   ORDER BY q.next_retry_at, q.queue_id
                   LIMIT v_left - cardinality(v_some)
                   FOR UPDATE OF q SKIP LOCKED) l;
@@ -45,7 +46,7 @@ BEGIN
             v_queue_ids := v_queue_ids || v_read.queue_ids;
         END LOOP;
         EXIT WHEN cardinality(v_msg_ids) = v_before;
-        v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, v_some, p_now);
+        v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(v_some), p_now);
         v_round := v_round + 1;
     END LOOP;
     PERFORM @extschema@._rule_pgmq_give_back(v_of, v_msg_ids, v_queue_ids, v_ids);

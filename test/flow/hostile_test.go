@@ -22,7 +22,7 @@ func TestAnEndpointThatSwitchesProtocolsHoldsUpNobody(t *testing.T) {
 	b := setup(t)
 	bad := b.webhook(t, "bad", "nats")
 	good := b.webhook(t, "good", "nats")
-	b.must(t, "UPDATE rule_webhooks SET webhook_url = $1, timeout_ms = 300, max_retries = 1 WHERE webhook_id = $2", switching(t), bad)
+	b.must(t, "UPDATE rule_webhooks SET webhook_url = $1, timeout_ms = 300, max_retries = 1, give_up_after = '0' WHERE webhook_id = $2", switching(t), bad)
 	for _, event := range names("bad", 4) {
 		published(t, b.application, bad, event)
 	}

@@ -65,8 +65,8 @@ func TestRetriesFollowThePolicyAndEndInADeadLetter(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
 			id := b.webhook(t, "orders", mode)
-			b.must(t, `UPDATE rule_webhooks SET max_retries = 2, retry_delay_ms = 200, retry_backoff_multiplier = 2
-				WHERE webhook_id = $1`, id)
+			b.must(t, `UPDATE rule_webhooks SET max_retries = 2, give_up_after = '0', retry_delay_ms = 200,
+				retry_backoff_multiplier = 2 WHERE webhook_id = $1`, id)
 			failures := map[string]int{}
 			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
 				failures[r.ID()]++
@@ -130,7 +130,7 @@ func TestAnEndpointThatHangsIsOneFailedTry(t *testing.T) {
 func TestAWorkerStaysOutOfTheNetworkThatNobodyOpened(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
-	b.must(t, "UPDATE rule_webhooks SET max_retries = 0 WHERE webhook_id = $1", id)
+	b.must(t, "UPDATE rule_webhooks SET max_retries = 0, give_up_after = '0' WHERE webhook_id = $1", id)
 	b.worker(t, "WEBHOOK_ALLOW_NETWORKS=")
 	published(t, b.application, id, "inside")
 

@@ -11,17 +11,32 @@ SELECT count(rule_webhook_enqueue(:id, to_jsonb(n))) AS accepted FROM generate_s
 SELECT rule_webhook_enqueue(:id, '"later"', p_scheduled_at => now() + interval '1 hour') IS NOT NULL AS accepted;
 SELECT rule_webhook_enqueue(:other, '{}') IS NOT NULL AS accepted;
 SELECT webhook_id = :other AS the_others FROM rule_worker_claim('w', 10, '{}');
--- The stream's events wait as well.
+-- The stream's events wait in the queue as well, so that they hold no place in the stream.
 SELECT t.publish('held', 'streamed') AS x \gset
 SELECT verdict, reason, wait_ms FROM t.admit('w', t.message('held', 'streamed', :'x'));
+SELECT verdict, reason, wait_ms FROM t.admit('w', t.message('held', 'streamed', :'x') || jsonb_build_object('payload', 'InMi'));
+SELECT verdict, reason FROM t.admit('w', t.message('held', 'streamed', :'x'));
+SELECT payload, status, route, retry_count, next_retry_at <= clock_timestamp() AS due FROM rule_webhook_queue WHERE message_id = 'streamed';
+SELECT count(*) AS receipts FROM rule_webhook_receipts;
+-- One that is no JSON ends; one that has a row already leaves it to the queue.
+SELECT verdict, reason FROM t.admit('w', t.message('held', 'no json') || jsonb_build_object('payload', 'eA=='));
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route, next_retry_at) VALUES (:id, 'both ways', '"b"', 'stream', now() + interval '30 s');
+SELECT verdict, reason FROM t.admit('w', t.message('held', 'both ways'));
+SELECT route, next_retry_at <= clock_timestamp() AS due FROM rule_webhook_queue WHERE message_id = 'both ways';
 -- Set going again, two a second.
 SELECT rule_webhook_resume(:id, 2) AS events, rule_webhook_resume(:id) AS not_held_any_more;
-SELECT payload, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 1) AS after_seconds FROM rule_webhook_queue WHERE webhook_id = :id ORDER BY queue_id LIMIT 5;
-SELECT verdict FROM t.admit('w', t.message('held', 'streamed', :'x'));
--- All at once.
-SELECT rule_webhook_hold(:id, 'again');
+SELECT payload, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 1) AS after_seconds FROM rule_webhook_queue WHERE webhook_id = :id AND payload <> '"later"' ORDER BY queue_id;
+SELECT verdict, reason FROM t.admit('w', t.message('held', 'streamed', :'x'));
+-- A hundred a second, where nothing else is said.
+SELECT rule_webhook_hold(:id, 'a moment');
 UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending' AND payload <> '"later"';
 SELECT rule_webhook_resume(:id) AS events;
+SELECT round(extract(epoch FROM max(next_retry_at) - min(next_retry_at)), 2) AS seconds FROM rule_webhook_queue
+WHERE webhook_id = :id AND status = 'pending' AND payload <> '"later"';
+-- All at once, nearly.
+SELECT rule_webhook_hold(:id, 'again');
+UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending' AND payload <> '"later"';
+SELECT rule_webhook_resume(:id, 1000000) AS events;
 SELECT count(*) FROM rule_worker_claim('w', 10, '{}');
 -- A disabled one is held, too.
 SELECT rule_webhook_update(:other, p_enabled => false);
@@ -48,3 +63,4 @@ SELECT count(*) AS due FROM rule_webhook_queue WHERE next_retry_at <= clock_time
 
 SELECT rule_webhook_delete(:id), rule_webhook_delete(:other);
 DELETE FROM rule_nats_publish_history;
+DELETE FROM rule_webhook_drops;

@@ -2,7 +2,7 @@ SET search_path = re;
 \pset null -
 -- The queue path: enqueue, claim, report.
 SELECT rule_webhook_register('queued', 'https://example.com', p_max_retries => 1) AS id \gset
-UPDATE rule_webhooks SET retry_delay_ms = 600000 WHERE webhook_id = :id;
+UPDATE rule_webhooks SET retry_delay_ms = 600000, give_up_after = '0' WHERE webhook_id = :id;
 SELECT rule_webhook_enqueue(:id, '{"n": 1.0}', 'big orders') AS first \gset
 SELECT rule_webhook_enqueue(:id, 'null', p_scheduled_at => now() + interval '1 day') AS later \gset
 SELECT status, route, payload, rule_name, message_id ~ '^[0-9a-f-]{36}$' AS uuid, created_by = session_user AS by_the_session_user,

@@ -2,7 +2,7 @@
 SET search_path = re;
 \pset null -
 SELECT rule_webhook_register('streamed', 'https://example.com', p_max_retries => 2) AS id \gset
-UPDATE rule_webhooks SET retry_delay_ms = 1000 WHERE webhook_id = :id;
+UPDATE rule_webhooks SET retry_delay_ms = 1000, give_up_after = '0' WHERE webhook_id = :id;
 
 -- Who takes the receipt delivers. The second copy of one batch waits for the first.
 SELECT * FROM t.admit('w1', t.message('streamed', 'a'), t.message('streamed', 'a'));
@@ -82,7 +82,7 @@ SELECT verdict, try FROM t.admit('w2', t.message('streamed', 'g'));
 SELECT verdict, reason, count(*) FROM re.rule_worker_admit('w3', (SELECT jsonb_agg(t.message('streamed too', 'many ' || n)) FROM generate_series(1, 600) n))
 GROUP BY 1, 2 ORDER BY 1;
 
--- A disabled webhook's events wait, but what is done or rolled back needs no waiting.
+-- A disabled webhook's events wait in the queue, but what is done or rolled back needs no waiting.
 SELECT rule_webhook_update(:id, p_enabled => false);
 SELECT verdict, reason, wait_ms FROM t.admit('w1', t.message('streamed', 'h'), t.message('streamed', 'a'), t.message('streamed', 'i', '3'));
 SELECT count(*) AS receipts FROM rule_webhook_receipts WHERE message_id = 'h';

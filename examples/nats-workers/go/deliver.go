@@ -29,6 +29,8 @@ type outcome struct {
 	answer   string
 	started  time.Time
 	duration time.Duration
+
+	retryAfter time.Duration // 0 when the endpoint did not say
 }
 
 // sender makes requests, one on the wire for each try.
@@ -85,13 +87,14 @@ func (s *sender) try(ctx context.Context, ep *endpoint, e *event) outcome {
 	}
 	limited, cancel := context.WithTimeout(ctx, ep.timeout)
 	defer cancel()
-	status, answer, err := s.request(limited, ep, e, o.started)
+	status, header, answer, err := s.request(limited, ep, e, o.started)
 	o.duration = time.Since(o.started)
 	switch {
 	case err == nil:
 		o.result, o.status = "answered", status
 		if status < 200 || status > 299 {
 			o.answer = plain(string(answer[:min(len(answer), keptOfAnswer)]), keptOfAnswer)
+			o.retryAfter = retryAfter(header, time.Now())
 		}
 	case ctx.Err() != nil:
 		o.result = "released" // the process ends
@@ -103,7 +106,7 @@ func (s *sender) try(ctx context.Context, ep *endpoint, e *event) outcome {
 	return o
 }
 
-func (s *sender) request(ctx context.Context, ep *endpoint, e *event, at time.Time) (int, []byte, error) {
+func (s *sender) request(ctx context.Context, ep *endpoint, e *event, at time.Time) (int, http.Header, []byte, error) {
 	header := ep.header.Clone()
 	sign(header, ep.keys, e.messageID, at, e.body)
 	if e.trace != "" {
@@ -119,20 +122,20 @@ func (s *sender) request(ctx context.Context, ep *endpoint, e *event, at time.Ti
 	}).WithContext(ctx)
 	res, err := s.transport.RoundTrip(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		// Its body is the bare connection, which heeds no deadline.
-		return res.StatusCode, nil, nil
+		return res.StatusCode, res.Header, nil, nil
 	}
 	if res.StatusCode < 100 {
-		return 0, nil, fmt.Errorf("the answer's status is %03d, which is none", res.StatusCode)
+		return 0, nil, nil, fmt.Errorf("the answer's status is %03d, which is none", res.StatusCode)
 	}
 	answer, err := io.ReadAll(io.LimitReader(res.Body, mostOfAnswer))
 	if err != nil {
-		return 0, nil, fmt.Errorf("status %d, but the answer broke off: %w", res.StatusCode, err)
+		return 0, nil, nil, fmt.Errorf("status %d, but the answer broke off: %w", res.StatusCode, err)
 	}
 	// When more was to come, Close ends the connection and not the try.
-	return res.StatusCode, answer, nil
+	return res.StatusCode, res.Header, answer, nil
 }

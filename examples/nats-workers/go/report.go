@@ -18,6 +18,7 @@ type attempt struct {
 	DurationMS   float64 `json:"duration_ms"`
 	Error        *string `json:"error"`
 	Answer       *string `json:"answer"`
+	RetryAfterMS *int64  `json:"retry_after_ms,omitempty"` // when the endpoint said it
 	Stream       *string `json:"stream"`
 	Sequence     *uint64 `json:"sequence"`
 	Payload      *string `json:"payload,omitempty"`
@@ -40,6 +41,10 @@ func newAttempt(e *event, o outcome) attempt {
 	}
 	if e.queueID != 0 {
 		a.QueueID = &e.queueID
+	}
+	if o.retryAfter > 0 {
+		ms := o.retryAfter.Milliseconds()
+		a.RetryAfterMS = &ms
 	}
 	if o.status != 0 {
 		a.Status = &o.status
