@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,12 +19,16 @@ type Message struct {
 // takes no longer than the connection time-out and the publish time-out.
 func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 	p.requests.Add(int64(len(messages)))
+	p.begin()
 	s := &sending{
 		pool:     p,
 		messages: messages,
 		outcomes: make([]Outcome, len(messages)),
 		waits:    make([]bool, len(messages)),
-		done:     done,
+		done: func(outcomes []Outcome) {
+			p.end()
+			done(outcomes)
+		},
 	}
 	go s.run(func() error { return s.start() })
 }
@@ -36,7 +41,8 @@ type sending struct {
 	pool     *Pool
 	messages []Message
 	done     func([]Outcome)
-	link     *link
+	// link is the connection of this round; again may take another.
+	link     atomic.Pointer[link]
 	deadline time.Time
 
 	mu sync.Mutex
@@ -92,12 +98,13 @@ func (s *sending) end() {
 func (s *sending) start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.pool.config.ConnectionTimeout)
 	defer cancel()
-	var err error
-	if s.link, err = s.pool.connection(ctx, false); err != nil {
+	link, err := s.pool.connection(ctx, false)
+	if err != nil {
 		s.rejectAll(away(err))
 		return nil
 	}
-	limit := s.link.maxPayload.Load()
+	s.link.Store(link)
+	limit := link.maxPayload.Load()
 	for i := range s.messages {
 		if size := int64(len(s.messages[i].Data)); size > limit {
 			s.rejectAll(tooLarge(size, limit))
@@ -114,7 +121,7 @@ func (s *sending) start() error {
 		s.publishCore()
 		return nil
 	}
-	if err := s.link.hears(); err != nil {
+	if err := link.hears(); err != nil {
 		s.rejectAll(away(err))
 		return nil
 	}
@@ -128,7 +135,7 @@ func (s *sending) expire() {
 	late := !s.ended
 	s.mu.Unlock()
 	if late {
-		s.link.doubt(s.pool.config.ConnectionTimeout)
+		s.pool.doubt(s.link.Load())
 		s.giveUp(CodeNoAnswer, "no ack: timed out")
 	}
 }

@@ -103,6 +103,8 @@ func (l *link) stream(ctx context.Context, name string) (stream jetstream.Stream
 // Compare brings each stream in line with its row, or only says how it differs
 // when change is false.
 func (p *Pool) Compare(ctx context.Context, change bool) ([]StreamReport, error) {
+	p.begin()
+	defer p.end()
 	link, err := p.connection(ctx, true)
 	if err != nil {
 		return nil, errors.New(away(err).Text)

@@ -72,3 +72,16 @@ func TestAConnectionEndsWithItsBackendAndWithItsConfiguration(t *testing.T) {
 	require.NoError(t, b.conn.Close(t.Context()))
 	require.Eventually(t, func() bool { return len(names(t, b.nats)) == 0 }, 5*time.Second, 10*time.Millisecond)
 }
+
+func TestAConnectionThatIsNotUsedIsClosedAfterTheIdleTime(t *testing.T) {
+	b := setup(t)
+	b.set(t, "idle_timeout_seconds = 1")
+	for range 2 {
+		b.works(t)
+		require.Len(t, names(t, b.nats), 1)
+		require.Eventually(t, func() bool { return len(names(t, b.nats)) == 0 }, 5*time.Second, 10*time.Millisecond)
+	}
+	b.set(t, "idle_timeout_seconds = 0")
+	b.works(t)
+	require.Never(t, func() bool { return len(names(t, b.nats)) != 1 }, 1500*time.Millisecond, 50*time.Millisecond)
+}
