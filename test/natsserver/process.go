@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 	"syscall"
 	"time"
@@ -22,17 +23,26 @@ type Process struct {
 	Port  int
 	Store string
 
-	dir *scratch.Dir
-	cmd *exec.Cmd
+	program string
+	dir     *scratch.Dir
+	cmd     *exec.Cmd
 }
 
+const (
+	current = "test/cmd/natsserver"
+	// oldest is of the oldest version that the product works with.
+	oldest = "test/natsserver29"
+)
+
 // StartProcess starts one.
-func StartProcess() (*Process, error) {
+func StartProcess() (*Process, error) { return startProcess(current) }
+
+func startProcess(program string) (*Process, error) {
 	dir, err := scratch.Make("nats")
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, dir: dir}
+	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, program: program, dir: dir}
 	if err := p.StartAgain(); err != nil {
 		return nil, errors.Join(err, p.Remove())
 	}
@@ -41,11 +51,11 @@ func StartProcess() (*Process, error) {
 
 // StartAgain starts one that was ended: the same port, the same store.
 func (p *Process) StartAgain() error {
-	path, err := program.Build("natsserver", "test/cmd/natsserver")
+	binary, err := program.Build(path.Base(p.program), p.program)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(path, "-port", fmt.Sprint(p.Port), "-store", p.Store)
+	cmd := exec.Command(binary, "-port", fmt.Sprint(p.Port), "-store", p.Store)
 	cmd.Dir = p.Store
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
