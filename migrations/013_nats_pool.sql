@@ -33,4 +33,7 @@ ALTER TABLE @extschema@.rule_nats_config
     ADD COLUMN idle_timeout_seconds integer NOT NULL DEFAULT 300
         CONSTRAINT rule_nats_config_idle_timeout_seconds_check CHECK (idle_timeout_seconds BETWEEN 0 AND 86400);
 
+-- Its result is another.
+DROP FUNCTION IF EXISTS @extschema@._rule_claim_publish(text, integer, text[]);
+
 \endif

@@ -90,7 +90,7 @@ func (s *sending) settle(i int, outcome Outcome) {
 func (s *sending) endRound() {
 	for i, outcome := range s.outcomes {
 		if outcome.Code == CodeNoAnswer && s.pool.config.JetStream {
-			if !time.Now().Before(s.deadline) {
+			if !time.Now().Before(s.againUntil) {
 				s.pool.doubt(s.link.Load())
 				break
 			}
@@ -111,13 +111,13 @@ func (s *sending) endRound() {
 	s.end()
 }
 
-// again sends once more as soon as a connection answers, within the deadline: the
-// one that did not, or another in its place.
+// again sends once more as soon as a connection answers, if that is soon enough:
+// the one that did not, or another in its place.
 func (s *sending) again(from int) {
 	if l := s.link.Load(); l.standing.Load() {
 		s.pool.doubt(l)
 	}
-	for !s.over() {
+	for !s.over() && time.Now().Before(s.againUntil) {
 		if l := s.pool.carrier(); l != nil && l.ready() {
 			s.link.Store(l)
 			s.round(from)
@@ -125,6 +125,7 @@ func (s *sending) again(from int) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	s.giveUp(CodeNoAnswer, "no ack: timed out")
 }
 
 // makeStream makes the stream that an enabled row of rule_nats_streams has for

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,8 @@ type sending struct {
 	// link is the connection of this round; again may take another.
 	link     atomic.Pointer[link]
 	deadline time.Time
+	// againUntil is until when a message may be sent again.
+	againUntil time.Time
 
 	mu sync.Mutex
 	// timer calls expire.
@@ -111,7 +114,9 @@ func (s *sending) start() error {
 			return nil
 		}
 	}
-	s.deadline = time.Now().Add(s.pool.config.PublishTimeout)
+	began := time.Now()
+	s.deadline = began.Add(s.pool.config.PublishTimeout)
+	s.againUntil = began.Add(min(s.pool.config.PublishTimeout, s.window()/2))
 	// The client waits for its locks and for the socket without a look at the
 	// time; the caller must not.
 	s.mu.Lock()
@@ -128,6 +133,23 @@ func (s *sending) start() error {
 	s.round(0)
 	return nil
 }
+
+// window is how long the stream knows the messages' ids. What was not answered
+// for half of that is not sent again from here: it goes the fallback's way, where
+// it is looked up in the stream first.
+func (s *sending) window() time.Duration {
+	shortest := defaultWindow
+	for i := range s.pool.config.Streams {
+		stream := &s.pool.config.Streams[i]
+		if slices.ContainsFunc(s.messages, func(m Message) bool { return stream.covers(m.Subject) }) {
+			shortest = min(shortest, stream.DuplicateWindow)
+		}
+	}
+	return shortest
+}
+
+// defaultWindow is NATS', for streams that rule_nats_streams does not know.
+const defaultWindow = 2 * time.Minute
 
 // expire ends a batch whose time is over.
 func (s *sending) expire() {
