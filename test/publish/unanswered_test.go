@@ -59,6 +59,8 @@ func TestAWorkerLooksUpWhatWasNotAnsweredBeforeItPublishesItAgain(t *testing.T) 
 			line.Judge(dropAcks)
 			for _, id := range []string{"stored 1", "stored 2"} {
 				require.Equal(t, true, b.publish(t, b.admin, id)["unknown"])
+				// Waits for the PONG without which nothing is sent.
+				require.Equal(t, 1, b.count(t, "SELECT count(*) WHERE (rule_nats_health_check() -> 'connected')::boolean"))
 			}
 			line.Judge(func(fromServer bool, piece []byte) proxy.Fate {
 				if !fromServer {

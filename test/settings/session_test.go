@@ -85,3 +85,14 @@ func TestAConnectionThatIsNotUsedIsClosedAfterTheIdleTime(t *testing.T) {
 	b.works(t)
 	require.Never(t, func() bool { return len(names(t, b.nats)) != 1 }, 1500*time.Millisecond, 50*time.Millisecond)
 }
+
+func TestInitWarnsOfAStreamOfTheSameNameElsewhere(t *testing.T) {
+	b := setup(t)
+	require.NotContains(t, b.json(t, "SELECT rule_nats_init()"), "warnings")
+	b.exec(t, "SELECT rule_nats_configure('second', 'nats://elsewhere:4222')")
+	warnings := b.json(t, "SELECT rule_nats_init()")["warnings"].([]any)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "configuration second has a stream WEBHOOKS, too")
+	b.exec(t, "SELECT rule_nats_configure('second', 'nats://elsewhere:4222', p_stream_name => 'SECOND')")
+	require.NotContains(t, b.json(t, "SELECT rule_nats_init()"), "warnings")
+}
