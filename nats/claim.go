@@ -36,12 +36,13 @@ func (s *sending) claim() {
 
 // stored tells whether the message that an outcome speaks of is ours.
 func (s *sending) stored(ctx context.Context, i int, outcome Outcome) bool {
-	stream, err := s.link.stream(ctx, outcome.Stream)
+	link := s.link.Load()
+	stream, err := link.stream(ctx, outcome.Stream)
 	if err != nil {
 		return false
 	}
 	var held *jetstream.RawStreamMsg
-	err = s.link.ask(ctx, func(ctx context.Context) (err error) {
+	err = link.ask(ctx, func(ctx context.Context) (err error) {
 		held, err = stream.GetMsg(ctx, outcome.Sequence)
 		return err
 	})

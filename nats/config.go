@@ -27,9 +27,12 @@ type Config struct {
 	PublishTimeout    time.Duration
 	ReconnectDelay    time.Duration
 	// MaxReconnects below zero means no end.
-	MaxReconnects int
-	JetStream     bool
-	Streams       []Stream
+	MaxReconnects  int
+	MaxConnections int
+	// IdleTimeout of zero means never.
+	IdleTimeout time.Duration
+	JetStream   bool
+	Streams     []Stream
 }
 
 // Stream is an enabled row of rule_nats_streams.
@@ -71,6 +74,8 @@ func (c *Config) options(name string, link *link) ([]nats.Option, error) {
 		nats.ErrorHandler(link.onError),
 		nats.DisconnectErrHandler(link.onDisconnect),
 		nats.ReconnectErrHandler(link.onReconnectError),
+		nats.ReconnectHandler(link.onReconnect),
+		nats.ClosedHandler(link.onClosed),
 	}
 	switch c.AuthType {
 	case "none":

@@ -12,7 +12,7 @@ func (s *sending) publishCore() {
 	if !s.begin(0) {
 		return
 	}
-	conn := s.link.conn
+	conn := s.link.Load().conn
 	before := conn.LastError()
 	handed := make([]bool, len(s.messages))
 	for i, m := range s.messages {

@@ -16,15 +16,29 @@ type dialer struct {
 	limit atomic.Int64
 	// greeted says that a server spoke first, with an INFO in clear.
 	greeted atomic.Bool
+	// avoid is a server not to connect to, last the one that was connected to.
+	avoid, last atomic.Pointer[string]
+}
+
+// server is the address that was connected to last.
+func (d *dialer) server() string {
+	if last := d.last.Load(); last != nil {
+		return *last
+	}
+	return ""
 }
 
 // Dial is the client's (nats.CustomDialer).
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	if avoid := d.avoid.Load(); avoid != nil && *avoid == address {
+		return nil, errSilent
+	}
 	until := time.Now().Add(time.Duration(d.limit.Load()))
 	conn, err := (&net.Dialer{Deadline: until}).Dial(network, address)
 	if err != nil {
 		return nil, err
 	}
+	d.last.Store(&address)
 	return &dialled{Conn: conn, dialer: d, until: until}, nil
 }
 

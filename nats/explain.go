@@ -39,7 +39,10 @@ func clean(text string) string {
 func reason(err error) string {
 	var op *net.OpError
 	var parse *url.Error
+	var api jetstream.JetStreamError
 	switch {
+	case errors.As(err, &api) && api.APIError() != nil:
+		return api.APIError().Description
 	case errors.As(err, &parse):
 		// What it says can quote a password.
 		return "nats_url holds no URL"

@@ -19,6 +19,8 @@ type fake struct {
 	// mute keeps it from answering.
 	mute atomic.Bool
 	seq  atomic.Int64
+	// open counts the connections there are.
+	open atomic.Int64
 
 	mu    sync.Mutex
 	lines []net.Conn
@@ -59,6 +61,8 @@ func (f *fake) cut() {
 }
 
 func (f *fake) serve(line net.Conn) {
+	f.open.Add(1)
+	defer f.open.Add(-1)
 	if f.mute.Load() {
 		return
 	}

@@ -54,6 +54,8 @@ const fullFrom = 80
 // dead configurations, or read often, waits for each once.
 func (p *Pool) Look(ctx context.Context) Health {
 	p.requests.Add(1)
+	p.begin()
+	defer p.end()
 	if known := p.lastLook.Load(); known != nil && time.Since(known.at) < p.config.ConnectionTimeout && !p.stands() {
 		return known.health
 	}
@@ -69,18 +71,16 @@ func (p *Pool) Look(ctx context.Context) Health {
 	if health.Connected {
 		p.lastLook.Store(nil)
 	} else {
-		p.doubt()
+		p.doubtCarrier()
 		p.lastLook.Store(&lastLook{health, time.Now()})
 	}
 	return health
 }
 
 // doubt is for a connection that stands and did not answer a look.
-func (p *Pool) doubt() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.link != nil && p.link.standing.Load() {
-		p.link.doubt(p.config.ConnectionTimeout)
+func (p *Pool) doubtCarrier() {
+	if l := p.carrier(); l != nil && l.standing.Load() {
+		p.doubt(l)
 	}
 }
 
@@ -95,17 +95,23 @@ func (p *Pool) look(ctx context.Context) Health {
 	if err != nil {
 		return Health{Error: away(err).Text}
 	}
+	trip, err := p.roundTrip(ctx, link)
+	if err != nil && p.config.MaxConnections > 1 {
+		p.doubt(link)
+		p.failOver(link)
+		if link, err = p.await(ctx); err == nil {
+			trip, err = p.roundTrip(ctx, link)
+		}
+	}
+	if err != nil {
+		return Health{Error: away(err).Text}
+	}
 	health := Health{
+		Connected:     true,
+		RoundTrip:     trip,
 		Server:        clean(link.conn.ConnectedServerName()),
 		ServerVersion: clean(link.conn.ConnectedServerVersion()),
 	}
-	start := time.Now()
-	if err := link.conn.FlushWithContext(ctx); err != nil {
-		health.Error = away(err).Text
-		return health
-	}
-	health.RoundTrip = time.Since(start)
-	health.Connected = true
 	if !p.config.JetStream {
 		return health
 	}
@@ -123,6 +129,19 @@ func (p *Pool) look(ctx context.Context) Health {
 		health.Streams = append(health.Streams, lookAt(ctx, link, &p.config.Streams[i]))
 	}
 	return health
+}
+
+// roundTrip takes no longer than half of what is left where another connection
+// may be tried with the rest.
+func (p *Pool) roundTrip(ctx context.Context, link *link) (time.Duration, error) {
+	if end, ok := ctx.Deadline(); ok && p.config.MaxConnections > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	start := time.Now()
+	err := link.conn.FlushWithContext(ctx)
+	return time.Since(start), err
 }
 
 func limits(ctx context.Context, link *link) (*JetStreamHealth, error) {

@@ -1,12 +1,10 @@
 package nats
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +18,7 @@ import (
 type link struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
+	dialer *dialer
 	flight flight
 	asking asking
 	// standing says that the client is connected, over that it has given up.
@@ -35,77 +34,28 @@ type link struct {
 	deaf error
 }
 
-// watch follows the client's state from here on.
-func (l *link) watch() {
-	changes := l.conn.StatusChanged()
-	l.maxPayload.Store(l.conn.MaxPayload())
-	l.standing.Store(l.conn.IsConnected())
-	l.over.Store(l.conn.IsClosed())
-	go guard(func() {
-		for !l.over.Load() {
-			l.changed(<-changes)
-		}
-	})
-}
-
-func (l *link) changed(to nats.Status) {
-	switch to {
-	case nats.CONNECTED:
-		// Waits until the client has ended its reconnect.
-		l.maxPayload.Store(l.conn.MaxPayload())
-		l.mu.Lock()
-		l.trouble = nil
-		l.mu.Unlock()
-		l.doubted.Store(false)
-		l.standing.Store(true)
-	case nats.CLOSED:
-		l.standing.Store(false)
-		l.over.Store(true)
-	default:
-		l.standing.Store(false)
-		// Another server, or the same with other permissions, may let us hear.
-		l.mu.Lock()
-		l.deaf = nil
-		l.mu.Unlock()
-	}
+// newLink is a link whose connection is about to be made: of one that fails at
+// first the handlers hear nothing.
+func newLink(d *dialer) *link {
+	l := &link{dialer: d}
+	l.standing.Store(true)
+	return l
 }
 
 // ready tells whether a message can be sent now.
 func (l *link) ready() bool { return l.standing.Load() && !l.doubted.Load() }
 
-// stands fails unless the link is ready; a patient caller waits for it.
-func (l *link) stands(ctx context.Context, patient bool) error {
-	if patient {
-		return l.await(ctx)
+// hurry makes the client try now instead of after its delay.
+func (l *link) hurry() {
+	if l.standing.Load() {
+		return
 	}
-	if !l.ready() {
-		return l.why()
-	}
-	return nil
-}
-
-// await waits until the connection is ready. It makes the client try now
-// instead of after its delay.
-func (l *link) await(ctx context.Context) error {
-	if l.ready() {
-		return nil
-	}
-	if !l.standing.Load() {
-		// It waits for the client's lock, and by then the client may have done it.
-		go guard(func() {
-			if !l.conn.IsConnected() {
-				_ = l.conn.ForceReconnect()
-			}
-		})
-	}
-	for !l.ready() {
-		select {
-		case <-ctx.Done():
-			return l.why()
-		case <-time.After(10 * time.Millisecond):
+	// It waits for the client's lock, and by then the client may have done it.
+	go guard(func() {
+		if !l.conn.IsConnected() {
+			_ = l.conn.ForceReconnect()
 		}
-	}
-	return nil
+	})
 }
 
 var errSilent = errors.New("the server does not answer")
@@ -123,29 +73,39 @@ func (l *link) why() error {
 	return nats.ErrDisconnected
 }
 
-// doubt is called when an ack did not come or a write failed. Until the server
-// has answered a PING nothing more is sent, so that a session does not wait out
-// its time-out for each message to a server that stands still; one that does
-// not answer within limit is left for another, or for itself to come back.
-func (l *link) doubt(limit time.Duration) {
-	if l.doubted.Swap(true) {
-		return
-	}
-	go guard(func() {
-		if l.conn.FlushTimeout(limit) == nil {
-			l.doubted.Store(false)
-			return
-		}
-		// Reconnected, it is not in doubt any more.
-		if l.doubted.Load() {
-			_ = l.conn.ForceReconnect()
-		}
+// The client's handlers. They must not panic: nobody above them recovers. They
+// are called in the order of what happened, and none is left out, as happens to
+// one who listens to StatusChanged and is slow.
+
+func (l *link) onDisconnect(_ *nats.Conn, err error) {
+	guard(func() {
+		l.standing.Store(false)
+		// Another server, or the same with other permissions, may let us hear.
+		l.mu.Lock()
+		l.deaf = nil
+		l.mu.Unlock()
+		l.note(err)
 	})
 }
 
-// The client's handlers. They must not panic: nobody above them recovers.
+func (l *link) onReconnect(conn *nats.Conn) {
+	guard(func() {
+		// Waits until the client has ended its reconnect.
+		l.maxPayload.Store(conn.MaxPayload())
+		l.mu.Lock()
+		l.trouble = nil
+		l.mu.Unlock()
+		l.doubted.Store(false)
+		l.standing.Store(true)
+	})
+}
 
-func (l *link) onDisconnect(_ *nats.Conn, err error) { guard(func() { l.note(err) }) }
+func (l *link) onClosed(*nats.Conn) {
+	guard(func() {
+		l.standing.Store(false)
+		l.over.Store(true)
+	})
+}
 
 func (l *link) onReconnectError(_ *nats.Conn, err error) { guard(func() { l.note(err) }) }
 

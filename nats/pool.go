@@ -24,7 +24,8 @@ type Pool struct {
 	lastLook atomic.Pointer[lastLook]
 
 	mu sync.Mutex
-	// link is the connection, nil before the first and after the last.
+	// link is the connection, nil before the first and after the last. A second
+	// one is only ever on its way to take its place.
 	link *link
 	// attempt is closed when the connection attempt under way has ended; nil
 	// when there is none.
@@ -34,6 +35,10 @@ type Pool struct {
 	failure error
 	retryAt time.Time
 	closed  bool
+	// uses are those under way; usedAt is when the last one ended.
+	uses   int
+	usedAt time.Time
+	idle   *time.Timer
 }
 
 // NewPool makes a pool that has not connected. client names its connections.
@@ -52,6 +57,9 @@ func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	if p.idle != nil {
+		p.idle.Stop()
+	}
 	if p.link != nil {
 		go guard(p.link.conn.Close)
 	}
@@ -66,7 +74,13 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	if p.link != nil && !p.link.over.Load() {
 		standing := p.link
 		p.mu.Unlock()
-		return standing, p.named(standing.stands(ctx, patient))
+		if patient {
+			return p.await(ctx)
+		}
+		if !standing.ready() {
+			return nil, p.named(standing.why())
+		}
+		return standing, nil
 	}
 	if p.link != nil {
 		// The client gave up, after max_reconnect_attempts.
@@ -79,7 +93,7 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 			return nil, known
 		}
 		p.attempt = make(chan struct{})
-		go guard(p.connect)
+		go guard(func() { p.connect("") })
 	}
 	attempt := p.attempt
 	p.mu.Unlock()
@@ -113,7 +127,9 @@ func (p *Pool) known() error {
 	defer p.mu.Unlock()
 	switch {
 	case p.link != nil && !p.link.over.Load():
-		return p.named(p.link.stands(context.Background(), false))
+		if !p.link.ready() {
+			return p.named(p.link.why())
+		}
 	case p.link == nil && p.failure != nil && (p.attempt != nil || time.Now().Before(p.retryAt)):
 		return p.failure
 	}
@@ -127,10 +143,11 @@ func (p *Pool) stands() bool {
 	return p.link != nil && p.link.ready()
 }
 
-func (p *Pool) connect() {
+// connect opens a connection, to another server than avoid if one is named.
+func (p *Pool) connect(avoid string) {
 	var fresh *link
 	err := protect(func() (err error) {
-		fresh, err = p.dial()
+		fresh, err = p.dial(avoid)
 		return err
 	})
 	p.mu.Lock()
@@ -139,12 +156,16 @@ func (p *Pool) connect() {
 	p.attempt = nil
 	p.failure = err
 	p.retryAt = time.Now().Add(p.config.ReconnectDelay)
+	defer p.restLater()
 	if err != nil {
 		return
 	}
-	p.link = fresh
-	if p.closed {
-		go guard(fresh.conn.Close)
+	spare := fresh
+	if !p.closed && (p.link == nil || !p.link.ready()) {
+		spare, p.link = p.link, fresh
+	}
+	if spare != nil {
+		go guard(spare.conn.Close)
 	}
 }
 
@@ -156,9 +177,12 @@ func (p *Pool) named(err error) error {
 	return p.config.diagnose(err)
 }
 
-func (p *Pool) dial() (*link, error) {
-	fresh := &link{}
+func (p *Pool) dial(avoid string) (*link, error) {
 	dialer := &dialer{}
+	fresh := newLink(dialer)
+	if len(p.config.URLs) > 1 {
+		dialer.avoid.Store(&avoid)
+	}
 	options, err := p.config.options(p.client, fresh)
 	if err != nil {
 		return nil, &settingsError{err}
@@ -174,6 +198,7 @@ func (p *Pool) dial() (*link, error) {
 	if err != nil && len(p.config.URLs) > 1 && timedOut(err) {
 		fresh.conn, err = p.open(options, dialer)
 	}
+	dialer.avoid.Store(nil)
 	if err != nil {
 		return nil, p.named(err)
 	}
@@ -188,7 +213,7 @@ func (p *Pool) dial() (*link, error) {
 		fresh.conn.Close()
 		return nil, err
 	}
-	fresh.watch()
+	fresh.maxPayload.Store(fresh.conn.MaxPayload())
 	return fresh, nil
 }
 

@@ -10,12 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newTestPool(t *testing.T, f *fake) *Pool {
+func newTestPool(t *testing.T, f *fake, change ...func(*Config)) *Pool {
 	t.Helper()
-	p := NewPool(Config{
+	config := Config{
 		URLs: []string{"nats://" + f.listen.Addr().String()}, AuthType: "none", JetStream: true, MaxReconnects: -1,
 		ConnectionTimeout: 300 * time.Millisecond, PublishTimeout: 300 * time.Millisecond, ReconnectDelay: 20 * time.Millisecond,
-	}, "test", "source")
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	p := NewPool(config, "test", "source")
 	t.Cleanup(p.Close)
 	return p
 }

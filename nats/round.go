@@ -15,11 +15,12 @@ func (s *sending) round(from int) {
 	if !s.begin(from) {
 		return
 	}
+	link := s.link.Load()
 	for i := from; i < len(s.messages) && !s.over(); i++ {
 		m := &nats.Msg{Subject: s.messages[i].Subject, Header: s.messages[i].Header, Data: s.messages[i].Data}
-		s.link.flight.add(m, s, i)
-		if _, err := s.link.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
-			s.link.flight.take(m)
+		link.flight.add(m, s, i)
+		if _, err := link.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
+			link.flight.take(m)
 			s.settle(i, s.notHanded(&s.messages[i], err))
 		}
 	}
@@ -47,9 +48,9 @@ func (s *sending) notHanded(m *Message, err error) Outcome {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		// It counts the headers too.
-		return tooLarge(int64(len(m.Data)), s.link.maxPayload.Load())
+		return tooLarge(int64(len(m.Data)), s.link.Load().maxPayload.Load())
 	case timedOut(err):
-		s.link.doubt(s.pool.config.ConnectionTimeout)
+		s.pool.doubt(s.link.Load())
 	}
 	return away(s.pool.named(err))
 }
@@ -89,8 +90,8 @@ func (s *sending) settle(i int, outcome Outcome) {
 func (s *sending) endRound() {
 	for i, outcome := range s.outcomes {
 		if outcome.Code == CodeNoAnswer && s.pool.config.JetStream {
-			if !time.Now().Before(s.deadline) {
-				s.link.doubt(s.pool.config.ConnectionTimeout)
+			if !time.Now().Before(s.againUntil) {
+				s.pool.doubt(s.link.Load())
 				break
 			}
 			go s.run(func() error { s.again(i); return nil })
@@ -110,15 +111,21 @@ func (s *sending) endRound() {
 	s.end()
 }
 
-// again sends once more as soon as there is a connection, within the deadline.
+// again sends once more as soon as a connection answers, if that is soon enough:
+// the one that did not, or another in its place.
 func (s *sending) again(from int) {
-	for !s.link.standing.Load() {
-		if s.over() {
+	if l := s.link.Load(); l.standing.Load() {
+		s.pool.doubt(l)
+	}
+	for !s.over() && time.Now().Before(s.againUntil) {
+		if l := s.pool.carrier(); l != nil && l.ready() {
+			s.link.Store(l)
+			s.round(from)
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	s.round(from)
+	s.giveUp(CodeNoAnswer, "no ack: timed out")
 }
 
 // makeStream makes the stream that an enabled row of rule_nats_streams has for
@@ -131,7 +138,7 @@ func (s *sending) makeStream(from int, missing string) {
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
 		defer cancel()
-		if err := s.pool.create(ctx, s.link, stream); err != nil {
+		if err := s.pool.create(ctx, s.link.Load(), stream); err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if !s.ended {

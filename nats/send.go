@@ -2,7 +2,9 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,12 +21,16 @@ type Message struct {
 // connection time-out and the publish time-out.
 func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 	p.requests.Add(int64(len(messages)))
+	p.begin()
 	s := &sending{
 		pool:     p,
 		messages: messages,
 		outcomes: make([]Outcome, len(messages)),
 		waits:    make([]bool, len(messages)),
-		done:     done,
+		done: func(outcomes []Outcome) {
+			p.end()
+			done(outcomes)
+		},
 	}
 	if err := p.known(); err != nil {
 		s.rejectAll(away(err))
@@ -41,8 +47,11 @@ type sending struct {
 	pool     *Pool
 	messages []Message
 	done     func([]Outcome)
-	link     *link
+	// link is the connection of this round; again may take another.
+	link     atomic.Pointer[link]
 	deadline time.Time
+	// againUntil is until when a message may be sent again.
+	againUntil time.Time
 
 	mu sync.Mutex
 	// timer calls expire.
@@ -97,19 +106,22 @@ func (s *sending) end() {
 func (s *sending) start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.pool.config.ConnectionTimeout)
 	defer cancel()
-	var err error
-	if s.link, err = s.pool.connection(ctx, false); err != nil {
+	link, err := s.pool.connection(ctx, false)
+	if err != nil {
 		s.rejectAll(away(err))
 		return nil
 	}
-	limit := s.link.maxPayload.Load()
+	s.link.Store(link)
+	limit := link.maxPayload.Load()
 	for i := range s.messages {
 		if size := int64(len(s.messages[i].Data)); size > limit {
 			s.rejectAll(tooLarge(size, limit))
 			return nil
 		}
 	}
-	s.deadline = time.Now().Add(s.pool.config.PublishTimeout)
+	began := time.Now()
+	s.deadline = began.Add(s.pool.config.PublishTimeout)
+	s.againUntil = began.Add(min(s.pool.config.PublishTimeout, s.window()/2))
 	// The client waits for its locks and for the socket without a look at the
 	// time; the caller must not.
 	s.mu.Lock()
@@ -119,7 +131,7 @@ func (s *sending) start() error {
 		s.publishCore()
 		return nil
 	}
-	if err := s.link.hears(); err != nil {
+	if err := link.hears(); err != nil {
 		s.rejectAll(away(err))
 		return nil
 	}
@@ -127,13 +139,30 @@ func (s *sending) start() error {
 	return nil
 }
 
+// window is how long the stream knows the messages' ids. What was not answered
+// for half of that is not sent again from here: it goes the fallback's way, where
+// it is looked up in the stream first.
+func (s *sending) window() time.Duration {
+	shortest := defaultWindow
+	for i := range s.pool.config.Streams {
+		stream := &s.pool.config.Streams[i]
+		if slices.ContainsFunc(s.messages, func(m Message) bool { return stream.covers(m.Subject) }) {
+			shortest = min(shortest, stream.DuplicateWindow)
+		}
+	}
+	return shortest
+}
+
+// defaultWindow is NATS', for streams that rule_nats_streams does not know.
+const defaultWindow = 2 * time.Minute
+
 // expire ends a batch whose time is over.
 func (s *sending) expire() {
 	s.mu.Lock()
 	late := !s.ended
 	s.mu.Unlock()
 	if late {
-		s.link.doubt(s.pool.config.ConnectionTimeout)
+		s.pool.doubt(s.link.Load())
 		s.giveUp(CodeNoAnswer, "no ack: timed out")
 	}
 }

@@ -103,6 +103,8 @@ func (l *link) stream(ctx context.Context, name string) (stream jetstream.Stream
 // Compare brings each stream in line with its row, or only says how it differs
 // when change is false.
 func (p *Pool) Compare(ctx context.Context, change bool) ([]StreamReport, error) {
+	p.begin()
+	defer p.end()
 	link, err := p.connection(ctx, true)
 	if err != nil {
 		return nil, errors.New(away(err).Text)
@@ -113,10 +115,20 @@ func (p *Pool) Compare(ctx context.Context, change bool) ([]StreamReport, error)
 	}
 	for i := range p.config.Streams {
 		report := p.compare(ctx, link, &p.config.Streams[i], change)
-		report.Warnings = p.config.Streams[i].Warnings()
+		report.Warnings = append(p.config.Streams[i].Warnings(), lacking(link)...)
 		reports = append(reports, report)
 	}
 	return reports, nil
+}
+
+// lacking names what an older server leaves out of a stream without a word.
+func lacking(link *link) []string {
+	version := link.conn.ConnectedServerVersion()
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d.", &major, &minor); err != nil || major > 2 || (major == 2 && minor >= 10) {
+		return nil
+	}
+	return []string{"nats-server " + clean(version) + " keeps no metadata: that a stream belongs to another database is not noticed; 2.10 does"}
 }
 
 func (p *Pool) compare(ctx context.Context, link *link, s *Stream, change bool) StreamReport {

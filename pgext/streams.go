@@ -56,6 +56,10 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 		return nil, 0, mistake(statePrerequisite, "Set enabled in its row of rule_nats_config.",
 			"NATS configuration %q is disabled", name)
 	}
+	warnings, err := e.namesakes(config)
+	if err != nil {
+		return nil, 0, err
+	}
 	pool, err := e.pool(c, config)
 	if err != nil {
 		return nil, 0, err
@@ -67,6 +71,9 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 		answer := map[string]any{
 			"config": name, "nats_url": config.ShownURLs(),
 			"jetstream_enabled": config.JetStream, "stream_name": config.streamName,
+		}
+		if len(warnings) > 0 {
+			answer["warnings"] = warnings
 		}
 		streams, err := pool.Compare(ctx, c.administrator)
 		if err != nil {
@@ -85,6 +92,31 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 		answer["streams"] = streams
 		return answer
 	})
+}
+
+// What workers know of a stream is its name.
+var findNamesakes = statement{
+	sql: `SELECT o.config_name
+	      FROM $SCHEMA.rule_nats_config c JOIN $SCHEMA.rule_nats_config o
+	           ON o.stream_name OPERATOR(pg_catalog.=) c.stream_name AND o.config_id OPERATOR(pg_catalog.<>) c.config_id
+	      WHERE c.config_id OPERATOR(pg_catalog.=) $1 AND c.jetstream_enabled AND o.jetstream_enabled AND o.enabled
+	            AND o.nats_url OPERATOR(pg_catalog.<>) c.nats_url
+	      ORDER BY o.config_id`,
+	kinds: []kind{kindInt4}, see: latestSnapshot,
+}
+
+// namesakes warns of configurations that have a stream of this one's name
+// elsewhere, as it seems.
+func (e *engine) namesakes(config *configuration) (warnings []string, err error) {
+	rows, err := e.run(&findNamesakes, integer(config.id))
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		warnings = append(warnings, fmt.Sprintf("configuration %s has a stream %s, too, and another nats_url: workers know streams by their names, so on another server it needs another name",
+			row[0].text, config.streamName))
+	}
+	return warnings, nil
 }
 
 // checkHealth is rule_nats_health_check.

@@ -67,7 +67,9 @@ var (
 		             c.auth_type, c.auth_token, c.auth_user, c.auth_password, c.auth_credentials_file,
 		             c.auth_nkey_seed, c.tls_enabled, c.tls_cert_file, c.tls_key_file, c.tls_ca_file,
 		             c.connection_timeout_ms, c.publish_timeout_ms, c.reconnect_delay_ms,
-		             c.max_reconnect_attempts, c.jetstream_enabled, c.stream_name, c.enabled
+		             c.max_reconnect_attempts, c.jetstream_enabled, c.stream_name, c.enabled, c.max_connections,
+		             -- Version 0.1.0 has no such column.
+		             pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'idle_timeout_seconds'
 		      FROM $SCHEMA.rule_nats_config c WHERE c.config_id OPERATOR(pg_catalog.=) $1`,
 		kinds: []kind{kindInt4}, see: latestSnapshot,
 	}
@@ -175,10 +177,10 @@ func (e *engine) config(id int32) (*configuration, error) {
 	}
 	c := &configuration{id: id}
 	var first, others string
-	var connect, publish, reconnect, attempts int64
+	var connect, publish, reconnect, attempts, connections, idle int64
 	err = scan(row, &c.Name, &first, &others, &c.AuthType, &c.Token, &c.User, &c.Password, &c.CredentialsFile,
 		&c.NKeySeed, &c.TLS, &c.CertFile, &c.KeyFile, &c.CAFile, &connect, &publish, &reconnect, &attempts,
-		&c.JetStream, &c.streamName, &c.enabled)
+		&c.JetStream, &c.streamName, &c.enabled, &connections, &idle)
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +193,8 @@ func (e *engine) config(id int32) (*configuration, error) {
 	c.PublishTimeout = time.Duration(publish) * time.Millisecond
 	c.ReconnectDelay = time.Duration(reconnect) * time.Millisecond
 	c.MaxReconnects = int(attempts)
+	c.MaxConnections = int(connections)
+	c.IdleTimeout = time.Duration(idle) * time.Second
 	if c.Streams, err = e.streams(id); err != nil {
 		return nil, err
 	}

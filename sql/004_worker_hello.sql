@@ -6,16 +6,24 @@ RETURNS TABLE (source_id uuid, lease_ms integer, settings jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_source_id uuid;
+    v_wanted jsonb := '{}';
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
     PERFORM @extschema@._rule_check_name(p_group, 'queue group');
+    v_source_id := (@extschema@._rule_source()).source_id;
     INSERT INTO @extschema@.rule_nats_consumer_stats AS s (stream_name, consumer_name, queue_group, last_active_at)
     SELECT t.name, p_consumer, p_group, clock_timestamp()
     FROM (SELECT DISTINCT u.name FROM unnest(p_streams) AS u (name) WHERE u.name <> '') t ORDER BY t.name
     ON CONFLICT (stream_name, consumer_name)
     DO UPDATE SET queue_group = excluded.queue_group, last_active_at = excluded.last_active_at, active = true, updated_at = now();
-    RETURN QUERY SELECT (@extschema@._rule_source()).source_id, 60000,
-        '{"heartbeat_ms": 5000, "poll_ms": 250, "endpoints_ms": 1000, "stranger_ms": 60000}'::jsonb;
+    IF cardinality(p_streams) > 0 THEN
+        v_wanted := @extschema@._rule_stream_definitions(p_streams, v_source_id);
+    END IF;
+    RETURN QUERY SELECT v_source_id, 60000,
+        '{"heartbeat_ms": 5000, "poll_ms": 250, "endpoints_ms": 1000, "stranger_ms": 60000}'::jsonb
+            || CASE WHEN v_wanted <> '{}' THEN jsonb_build_object('streams', v_wanted) ELSE '{}' END;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_hello(text, text, text, text[], text[]) IS

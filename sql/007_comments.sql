@@ -13,7 +13,7 @@ COMMENT ON COLUMN @extschema@.rule_nats_config.tls_enabled IS 'Whether the conne
 COMMENT ON COLUMN @extschema@.rule_nats_config.tls_cert_file IS 'Client certificate, a file on the server';
 COMMENT ON COLUMN @extschema@.rule_nats_config.tls_key_file IS 'Its key, a file on the server';
 COMMENT ON COLUMN @extschema@.rule_nats_config.tls_ca_file IS 'Who may have signed the server''s certificate, a file on the server';
-COMMENT ON COLUMN @extschema@.rule_nats_config.max_connections IS 'Connections of one backend at most';
+COMMENT ON COLUMN @extschema@.rule_nats_config.max_connections IS 'Connections of one backend at most; a second one is opened when the first goes silent';
 COMMENT ON COLUMN @extschema@.rule_nats_config.connection_timeout_ms IS 'How long connecting may take; of several servers each has its share at first';
 COMMENT ON COLUMN @extschema@.rule_nats_config.publish_timeout_ms IS 'How long a publish waits for its acknowledgement';
 COMMENT ON COLUMN @extschema@.rule_nats_config.reconnect_delay_ms IS 'Wait between two tries to connect again';

@@ -26,7 +26,7 @@ BEGIN
             'tls_enabled', c.tls_enabled, 'tls_cert_file', c.tls_cert_file, 'tls_key_file', c.tls_key_file, 'tls_ca_file', c.tls_ca_file,
             'max_connections', c.max_connections, 'connection_timeout_ms', c.connection_timeout_ms,
             'publish_timeout_ms', c.publish_timeout_ms, 'reconnect_delay_ms', c.reconnect_delay_ms,
-            'max_reconnect_attempts', c.max_reconnect_attempts, 'jetstream_enabled', c.jetstream_enabled,
+            'max_reconnect_attempts', c.max_reconnect_attempts, 'idle_timeout_seconds', c.idle_timeout_seconds, 'jetstream_enabled', c.jetstream_enabled,
             'stream_name', c.stream_name, 'subject_prefix', c.subject_prefix,
             'streams', (SELECT coalesce(json_agg(json_build_object(
                                    'stream_name', s.stream_name, 'subjects', s.subjects, 'retention_policy', s.retention_policy,

@@ -14,6 +14,7 @@ BEGIN
     PERFORM @extschema@._rule_check_range(NEW.publish_timeout_ms, 1, 600000, 'publish_timeout_ms');
     PERFORM @extschema@._rule_check_range(NEW.reconnect_delay_ms, 0, 600000, 'reconnect_delay_ms');
     PERFORM @extschema@._rule_check_range(NEW.max_reconnect_attempts, -1, 2147483647, 'max_reconnect_attempts');
+    PERFORM @extschema@._rule_check_range(NEW.idle_timeout_seconds, 0, 86400, 'idle_timeout_seconds');
     PERFORM @extschema@._rule_check_stream_name(NEW.stream_name);
     PERFORM @extschema@._rule_check_subject(NEW.subject_prefix, 'subject_prefix');
     PERFORM @extschema@._rule_check_present(NEW.tls_enabled IS NOT NULL, 'tls_enabled');

@@ -51,7 +51,7 @@ func StartCluster(size int) (*Cluster, error) {
 	c := &Cluster{}
 	routes := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ports)), ","), "[]")
 	for i, port := range ports {
-		p, err := startMember(Member{Name: fmt.Sprintf("n%d", i+1), Port: port, Routes: routes})
+		p, err := startProcess(current, Member{Name: fmt.Sprintf("n%d", i+1), Port: port, Routes: routes})
 		if err != nil {
 			return nil, errors.Join(err, c.Remove())
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 	"syscall"
 	"time"
@@ -22,20 +23,27 @@ type Process struct {
 	Port  int
 	Store string
 
-	member Member
-	dir    *scratch.Dir
-	cmd    *exec.Cmd
+	member  Member
+	program string
+	dir     *scratch.Dir
+	cmd     *exec.Cmd
 }
 
-// StartProcess starts one that stands alone.
-func StartProcess() (*Process, error) { return startMember(Member{}) }
+const (
+	current = "test/cmd/natsserver"
+	// oldest is of the oldest version that the product works with.
+	oldest = "test/natsserver29"
+)
 
-func startMember(member Member) (*Process, error) {
+// StartProcess starts one that stands alone.
+func StartProcess() (*Process, error) { return startProcess(current, Member{}) }
+
+func startProcess(program string, member Member) (*Process, error) {
 	dir, err := scratch.Make("nats")
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, member: member, dir: dir}
+	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, program: program, member: member, dir: dir}
 	if err := p.StartAgain(); err != nil {
 		return nil, errors.Join(err, p.Remove())
 	}
@@ -44,11 +52,11 @@ func startMember(member Member) (*Process, error) {
 
 // StartAgain starts one that was ended: the same port, the same store.
 func (p *Process) StartAgain() error {
-	path, err := program.Build("natsserver", "test/cmd/natsserver")
+	binary, err := program.Build(path.Base(p.program), p.program)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(path, append([]string{"-port", fmt.Sprint(p.Port), "-store", p.Store}, p.member.flags()...)...)
+	cmd := exec.Command(binary, append([]string{"-port", fmt.Sprint(p.Port), "-store", p.Store}, p.member.flags()...)...)
 	cmd.Dir = p.Store
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()

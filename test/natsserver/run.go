@@ -24,9 +24,14 @@ func Run(t testing.TB, change ...func(*server.Options)) *Server {
 }
 
 // RunProcess starts a server process for the length of a test.
-func RunProcess(t testing.TB) *Process {
+func RunProcess(t testing.TB) *Process { return runProcess(t, current) }
+
+// RunOldest is RunProcess for the oldest version that the product works with.
+func RunOldest(t testing.TB) *Process { return runProcess(t, oldest) }
+
+func runProcess(t testing.TB, program string) *Process {
 	t.Helper()
-	p, err := StartProcess()
+	p, err := startProcess(program, Member{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,8 @@ type Proxy struct {
 	server string
 	listen net.Listener
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// lines are those there are; one that is false swallows everything.
 	lines    map[net.Conn]bool
 	delay    time.Duration
 	judge    Judge
@@ -89,6 +90,15 @@ func (p *Proxy) Judge(f Judge) { p.set(func() { p.judge = f }) }
 
 // BlackHole swallows everything from now on: lines stay open, new ones are accepted and answer nothing.
 func (p *Proxy) BlackHole() { p.Judge(func(bool, []byte) Fate { return Drop }) }
+
+// Swallow makes the lines there are swallow everything, for good; new ones go on.
+func (p *Proxy) Swallow() {
+	p.set(func() {
+		for line := range p.lines {
+			p.lines[line] = false
+		}
+	})
+}
 
 // Greet answers new lines with text of our own, and nothing else.
 func (p *Proxy) Greet(with string) { p.set(func() { p.greeting = []byte(with) }) }
@@ -163,12 +173,12 @@ func (p *Proxy) line(client net.Conn) {
 	}
 	defer server.Close()
 	var both sync.WaitGroup
-	both.Go(func() { p.carry(client, server, false) })
-	both.Go(func() { p.carry(server, client, true) })
+	both.Go(func() { p.carry(client, client, server, false) })
+	both.Go(func() { p.carry(client, server, client, true) })
 	both.Wait()
 }
 
-func (p *Proxy) carry(from, to net.Conn, fromServer bool) {
+func (p *Proxy) carry(line, from, to net.Conn, fromServer bool) {
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buffer)
@@ -178,12 +188,15 @@ func (p *Proxy) carry(from, to net.Conn, fromServer bool) {
 			return
 		}
 		p.mu.Lock()
-		delay, judge := p.delay, p.judge
+		delay, judge, swallows := p.delay, p.judge, !p.lines[line]
 		p.mu.Unlock()
 		time.Sleep(delay)
 		fate := Pass
 		if judge != nil {
 			fate = judge(fromServer, bytes.Clone(buffer[:n]))
+		}
+		if swallows {
+			fate = Drop
 		}
 		switch fate {
 		case Drop:

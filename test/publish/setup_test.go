@@ -52,7 +52,12 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{nats: natsserver.RunProcess(t), database: fmt.Sprintf("publish_%d", time.Now().UnixNano())}
+	return setupWith(t, natsserver.RunProcess(t))
+}
+
+func setupWith(t *testing.T, nats *natsserver.Process) *bundle {
+	t.Helper()
+	b := &bundle{nats: nats, database: fmt.Sprintf("publish_%d", time.Now().UnixNano())}
 	root := cluster.Connect(t, "postgres", "postgres")
 	exec(t, root, "CREATE DATABASE "+b.database)
 	b.admin = cluster.Connect(t, b.database, "postgres")

@@ -73,6 +73,38 @@ func TestTheNextServerTakesOver(t *testing.T) {
 	require.Eventually(t, func() bool { return b.publish(t)["success"] == true }, 5*time.Second, 50*time.Millisecond)
 }
 
+func TestAServerThatGoesSilentIsReplacedWithinThePublishTimeoutWhereTwoConnectionsAreAllowed(t *testing.T) {
+	b := setup(t)
+	line := proxy.Run(t, b.nats.URL())
+	b.set(t, `nats_url = $1, nats_cluster_urls = ARRAY[$2], publish_timeout_ms = 2000, connection_timeout_ms = 2000`,
+		line.URL(), b.nats.URL())
+	b.works(t)
+	line.BlackHole()
+	answer := b.publish(t)
+	require.Equal(t, true, answer["success"], "%v", answer)
+	b.set(t, "max_connections = 1, nats_url = $1", line.URL())
+	line.Heal()
+	line.Cut()
+	b.works(t)
+	line.BlackHole()
+	answer = b.publish(t)
+	require.Equal(t, "no_answer", answer["error_code"], "%v", answer)
+}
+
+func TestHealthFindsTheWayPastAConnectionThatWentSilent(t *testing.T) {
+	b := setup(t)
+	line := proxy.Run(t, b.nats.URL())
+	b.set(t, "nats_url = $1, connection_timeout_ms = 1500", line.URL())
+	b.works(t)
+	line.Swallow()
+	began := time.Now()
+	health := b.health(t)
+	require.Equal(t, true, health["connected"], "%v", health)
+	require.Less(t, time.Since(began), 1500*time.Millisecond)
+	require.EqualValues(t, 1, health["pool_stats"].(map[string]any)["healthy_connections"])
+	require.EqualValues(t, 100, health["pool_stats"].(map[string]any)["health_percentage"])
+}
+
 func TestAMalformedURLIsRefusedWhenItIsSet(t *testing.T) {
 	b := setup(t)
 	_, err := b.conn.Exec(t.Context(), "UPDATE rule_nats_config SET nats_url = $1", "nats://user:"+secret+"@host:port")

@@ -72,3 +72,27 @@ func TestAConnectionEndsWithItsBackendAndWithItsConfiguration(t *testing.T) {
 	require.NoError(t, b.conn.Close(t.Context()))
 	require.Eventually(t, func() bool { return len(names(t, b.nats)) == 0 }, 5*time.Second, 10*time.Millisecond)
 }
+
+func TestAConnectionThatIsNotUsedIsClosedAfterTheIdleTime(t *testing.T) {
+	b := setup(t)
+	b.set(t, "idle_timeout_seconds = 1")
+	for range 2 {
+		b.works(t)
+		require.Len(t, names(t, b.nats), 1)
+		require.Eventually(t, func() bool { return len(names(t, b.nats)) == 0 }, 5*time.Second, 10*time.Millisecond)
+	}
+	b.set(t, "idle_timeout_seconds = 0")
+	b.works(t)
+	require.Never(t, func() bool { return len(names(t, b.nats)) != 1 }, 1500*time.Millisecond, 50*time.Millisecond)
+}
+
+func TestInitWarnsOfAStreamOfTheSameNameElsewhere(t *testing.T) {
+	b := setup(t)
+	require.NotContains(t, b.json(t, "SELECT rule_nats_init()"), "warnings")
+	b.exec(t, "SELECT rule_nats_configure('second', 'nats://elsewhere:4222')")
+	warnings := b.json(t, "SELECT rule_nats_init()")["warnings"].([]any)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "configuration second has a stream WEBHOOKS, too")
+	b.exec(t, "SELECT rule_nats_configure('second', 'nats://elsewhere:4222', p_stream_name => 'SECOND')")
+	require.NotContains(t, b.json(t, "SELECT rule_nats_init()"), "warnings")
+}

@@ -28,6 +28,8 @@ FROM (VALUES
     ($$UPDATE rule_nats_config SET connection_timeout_ms = -1 WHERE config_name = 'west'$$),
     ($$UPDATE rule_nats_config SET publish_timeout_ms = NULL WHERE config_name = 'west'$$),
     ($$UPDATE rule_nats_config SET max_reconnect_attempts = -2 WHERE config_name = 'west'$$),
+    ($$UPDATE rule_nats_config SET idle_timeout_seconds = 86401 WHERE config_name = 'west'$$),
+    ($$UPDATE rule_nats_config SET idle_timeout_seconds = NULL WHERE config_name = 'west'$$),
     ($$UPDATE rule_nats_config SET nats_cluster_urls = '{nats://c:4222,secret@}' WHERE config_name = 'west'$$),
     ($$UPDATE rule_nats_config SET created_at = NULL WHERE config_name = 'west'$$),
     ($$UPDATE rule_nats_config SET config_name = 'east' WHERE config_name = 'default'$$),

@@ -71,6 +71,9 @@ func unless(ctx context.Context, err error) error {
 // session works with one view of the stream and its consumer until either fails.
 func (w *worker) session(working func()) error {
 	stream, err := w.findStream()
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = w.makeStream()
+	}
 	if err != nil {
 		return err
 	}

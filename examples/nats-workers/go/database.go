@@ -156,6 +156,9 @@ type settings struct {
 	HeartbeatMS int64 `json:"heartbeat_ms"`
 	PollMS      int64 `json:"poll_ms"`
 	EndpointsMS int64 `json:"endpoints_ms"`
+	// Streams are those that hello was asked for and that rows of the queue wait
+	// for, as NATS wants them.
+	Streams map[string]json.RawMessage `json:"streams"`
 }
 
 var capabilities = []string{"post", "publish", "v1"}

@@ -68,13 +68,36 @@ func (w *worker) carryRow(row claimed, start time.Time) {
 	w.tell(e, w.send(e), func() { w.slots.queue.give(1) })
 }
 
+// publishing is a row on its way back to NATS.
+type publishing struct {
+	claimed
+	header nats.Header
+	// maybe says that a copy may be in the stream since so long ago; stored is the
+	// one that was found.
+	maybe  bool
+	since  time.Duration
+	stored *jetstream.PubAck
+}
+
+func newPublishing(rows []claimed) []*publishing {
+	all := make([]*publishing, len(rows))
+	for i, row := range rows {
+		p := &publishing{claimed: row, header: header(row.headers)}
+		p.since, p.maybe = unanswered(p.header)
+		all[i] = p
+	}
+	return all
+}
+
 // publish brings rows back to NATS, in their order: after one that was not
 // taken, all later ones are given back. It ends before the next claim, else
 // newer rows could overtake those given back.
-func (w *worker) publish(rows []claimed, start time.Time) {
-	if len(rows) == 0 {
+func (w *worker) publish(claims []claimed, start time.Time) {
+	if len(claims) == 0 {
 		return
 	}
+	rows := newPublishing(claims)
+	w.lookUp(rows)
 	attempts := make([]attempt, len(rows))
 	stopped := false
 	for i, row := range rows {
@@ -148,12 +171,15 @@ func refused(err error) bool {
 	return errors.As(err, &api) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
-func (w *worker) publishRow(row claimed) (*jetstream.PubAck, error) {
+func (w *worker) publishRow(row *publishing) (*jetstream.PubAck, error) {
+	if row.stored != nil {
+		return row.stored, nil
+	}
 	ctx, cancel := context.WithTimeout(w.telling, publishTimeout)
 	defer cancel()
 	return (*w.link.js.Load()).PublishMsg(ctx, &nats.Msg{
 		Subject: row.subject,
-		Header:  header(row.headers),
+		Header:  row.header,
 		Data:    []byte(row.payload),
 	}, jetstream.WithExpectStream(row.stream), jetstream.WithRetryAttempts(0))
 }

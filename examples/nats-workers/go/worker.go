@@ -30,7 +30,8 @@ type worker struct {
 	admits  *batcher[message, verdict]
 	reports *batcher[attempt, verdict]
 
-	link            link // to NATS
+	link            link      // to NATS
+	missed          time.Time // when the stream was last missing
 	nats, strangers complaint
 	slots           struct{ stream, queue slots }
 	busy            sync.WaitGroup // events being carried

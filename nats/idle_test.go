@@ -1,0 +1,46 @@
+package nats
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAPoolThatIsNotUsedClosesItsConnectionAndTheNextUseOpensOne(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond })
+	for range 3 {
+		require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+		require.Equal(t, 1, p.Stats().Total)
+		require.Eventually(t, func() bool { return f.open.Load() == 0 }, 2*time.Second, 5*time.Millisecond)
+		require.Equal(t, 0, p.Stats().Total)
+	}
+}
+
+func TestAPublishThatBeginsAsItsPoolIsClosedForIdlenessIsAcked(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = time.Millisecond })
+	for i := range 300 {
+		require.Equal(t, Acked, send(t, p, 3)[2].Kind)
+		time.Sleep(time.Millisecond - time.Duration(i)*time.Microsecond)
+	}
+}
+
+func TestAPoolIsNotClosedWhileItWaitsForAnAck(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f, func(c *Config) {
+		c.IdleTimeout = 50 * time.Millisecond
+		c.PublishTimeout = 5 * time.Second
+	})
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	f.mute.Store(true)
+	time.AfterFunc(300*time.Millisecond, func() { f.mute.Store(false) })
+	done := make(chan []Outcome, 1)
+	p.Send([]Message{{Subject: "a", Header: map[string][]string{"Nats-Msg-Id": {"1"}}}}, func(outcomes []Outcome) { done <- outcomes })
+	time.Sleep(200 * time.Millisecond)
+	require.EqualValues(t, 1, f.open.Load())
+	require.Equal(t, 1, p.Stats().Total)
+	p.Close()
+	<-done
+}

@@ -1,0 +1,27 @@
+package nats
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestThatTheClientGaveUpIsKnownHoweverOftenTheConnectionCameAndWent(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f)
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	l := p.carrier()
+	// Whoever follows the client's state is held up meanwhile.
+	l.mu.Lock()
+	for range 12 {
+		before := l.conn.Stats().Reconnects
+		f.cut()
+		require.Eventually(t, func() bool { return l.conn.Stats().Reconnects > before }, 5*time.Second, time.Millisecond)
+		_ = l.conn.ForceReconnect()
+	}
+	l.conn.Close()
+	l.mu.Unlock()
+	require.Eventually(t, l.over.Load, 2*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, 2*time.Second, 5*time.Millisecond, "another connection is opened")
+}

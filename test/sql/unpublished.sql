@@ -1,0 +1,48 @@
+SET search_path = re;
+\pset null -
+-- What was published, not answered, and put into the queue: whether the stream has it is to be looked up before it is
+-- published again, once half of the duplicate window is over.
+SELECT rule_webhook_register('unanswered', 'https://example.com') AS id \gset
+SELECT rule_webhook_enable_nats(:id, p_publish_mode => 'nats');
+UPDATE rule_nats_streams SET duplicate_window_seconds = 100 WHERE stream_name = 'WEBHOOKS';
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route, created_at)
+SELECT :id, v.message_id, '{}', 'publish', now() - v.age
+FROM (VALUES ('refused', interval '90 s'), ('unknown, old', '90 s'), ('unknown, young', '40 s'), ('delivered', '90 s'))
+    AS v (message_id, age);
+INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, unknown)
+SELECT :id, 'webhooks.unanswered', v.message_id, false, v.message_id <> 'refused'
+FROM (VALUES ('refused'), ('unknown, old'), ('unknown, young'), ('delivered')) AS v (message_id);
+-- An earlier publish under the same id.
+INSERT INTO rule_webhook_receipts (webhook_id, message_id, state, done_at) VALUES (:id, 'delivered', 'done', now());
+CREATE VIEW pg_temp.claim AS
+SELECT message_id, action, (headers ->> 'Rule-Engine-Unanswered-Ms')::bigint BETWEEN 90000 AND 150000 AS look,
+       headers ? 'Rule-Engine-Unanswered-Ms' AS told
+FROM rule_worker_claim('w', 100, '{WEBHOOKS}');
+SELECT * FROM pg_temp.claim;
+SELECT status, completed_at IS NOT NULL AS ended FROM rule_webhook_queue WHERE webhook_id = :id AND message_id = 'delivered';
+
+-- A worker that had it before may have sent it.
+UPDATE rule_webhook_queue SET status = 'pending', leased_by = NULL, lease_until = NULL WHERE webhook_id = :id AND status = 'processing';
+SELECT * FROM pg_temp.claim;
+
+DROP VIEW pg_temp.claim;
+SELECT rule_webhook_delete(:id);
+UPDATE rule_nats_streams SET duplicate_window_seconds = 120 WHERE stream_name = 'WEBHOOKS';
+
+-- A worker that finds no stream is told how to make it, when rows wait for it and it can only be one server's.
+SELECT rule_webhook_register('waits', 'https://example.com') AS id \gset
+SELECT rule_webhook_enable_nats(:id, p_publish_mode => 'nats');
+CREATE VIEW pg_temp.told AS
+SELECT jsonb_pretty(settings #- '{streams,WEBHOOKS,metadata}' -> 'streams') AS streams,
+       settings #>> '{streams,WEBHOOKS,metadata,rule_engine_source}' = source_id::text AS ours
+FROM rule_worker_hello('w', 'g', '1', '{}', '{WEBHOOKS,OTHER}');
+SELECT * FROM pg_temp.told;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) VALUES (:id, 'waits', '{}', 'publish');
+SELECT * FROM pg_temp.told;
+SELECT settings ? 'streams' AS unasked FROM rule_worker_hello('w', 'g', '1', '{}', '{}');
+SELECT rule_nats_configure('namesake', 'nats://elsewhere:4222');
+SELECT streams FROM pg_temp.told;
+DELETE FROM rule_nats_config WHERE config_name = 'namesake';
+DROP VIEW pg_temp.told;
+SELECT rule_webhook_delete(:id);
+DELETE FROM rule_nats_consumer_stats WHERE consumer_name = 'w';
