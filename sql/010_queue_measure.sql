@@ -9,6 +9,7 @@ AS $$
     FROM @extschema@._rule_queue_limits() l
     LEFT JOIN @extschema@.rule_webhook_queue_fill f ON f.webhook_id = l.webhook_id
     WHERE (f.measured_at > pg_catalog.clock_timestamp() - greatest(interval '5 seconds', 20 * f.measuring_time)) IS NOT TRUE
+    ORDER BY f.measured_at NULLS FIRST
 $$;
 COMMENT ON FUNCTION @extschema@._rule_queue_measure_due() IS
     'Internal: the limits whose measure is old, and what it was. Measuring takes a twentieth of the time at most.';
@@ -17,6 +18,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_queue_measure()
 RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
+    v_start timestamptz := clock_timestamp();
     v_limit record;
     v_began timestamptz;
     v_last bigint;
@@ -40,7 +42,15 @@ BEGIN
         v_settled := coalesce(v_limit.next_xid <= pg_snapshot_xmin(v_snapshot), true);
         v_up_to := least(v_last, coalesce(CASE WHEN v_settled THEN v_limit.next_queue_id ELSE v_limit.up_to_queue_id END, 0));
         SELECT * INTO v_found
-        FROM @extschema@._rule_queue_waiting(v_limit.webhook_id, v_up_to, v_limit.max_events, v_limit.max_bytes);
+        FROM @extschema@._rule_queue_waiting(v_limit.webhook_id, v_up_to, v_limit.max_events);
+        -- Until the first number is passed publishers would count a long queue, each of them; what is open now is let off then.
+        IF v_up_to = 0 AND v_found.later_events > 10000 THEN
+            v_up_to := v_last;
+            v_found.events := v_found.later_events;
+            v_found.bytes := v_found.later_bytes;
+            v_found.later_events := 0;
+            v_found.later_bytes := 0;
+        END IF;
         v_fill := least(100, 100 * greatest((v_found.events + v_found.later_events)::numeric / v_limit.max_events,
                                             (v_found.bytes + v_found.later_bytes)::numeric / v_limit.max_bytes));
         INSERT INTO @extschema@.rule_webhook_queue_fill AS f
@@ -57,6 +67,8 @@ BEGIN
             RAISE WARNING USING MESSAGE = format('%s is %s %% full', v_limit.name, trunc(v_fill)),
                 HINT = 'At its limit new events are refused. Let workers deliver what waits, or raise the limit; see webhook_queue_fill.';
         END IF;
+        -- A worker waits meanwhile. The next one goes on with the oldest.
+        EXIT WHEN clock_timestamp() > v_start + interval '100 milliseconds';
     END LOOP;
 END
 $$;

@@ -147,7 +147,7 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT count(rule_webhook_enqueue(:id, '{}')) FROM generate_series(1, 11);
 ROLLBACK;
 -- A measure that is too old to add to is left aside.
-UPDATE rule_webhook_queue_fill SET up_to_queue_id = up_to_queue_id - 1000;
+UPDATE rule_webhook_queue_fill SET up_to_queue_id = up_to_queue_id - 20000;
 SELECT rule_webhook_enqueue(:id, '{}') IS NOT NULL AS queued;
 -- A limit that is gone has no measure.
 UPDATE rule_webhooks SET queue_max_events = NULL WHERE webhook_id = :id;
