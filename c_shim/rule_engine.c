@@ -16,7 +16,6 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -43,7 +42,8 @@ void		_PG_init(void);
  * that a publish needs no look-up: it compares a number.
  */
 static const char *const cached_tables[] = {
-	"rule_webhooks", "rule_nats_config", "rule_nats_streams", "rule_engine_source"
+	"rule_webhooks", "rule_nats_config", "rule_nats_streams", "rule_engine_source",
+	"rule_engine_settings"
 };
 
 #define CACHED_STREAMS 2		/* whoever may change these may administer streams */
@@ -73,7 +73,7 @@ relation_changed(Datum arg, Oid relid)
 void
 _PG_init(void)
 {
-	MarkGUCPrefixReserved("rule_engine");
+	settings_define();
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	wake_prepare();
 }
@@ -275,6 +275,8 @@ publish(FunctionCallInfo fcinfo, int32 route)
 	re_event	event = {0};
 
 	require_writable();
+	if (publish_is_off())
+		return skipped_answer(route);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

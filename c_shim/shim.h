@@ -25,6 +25,11 @@ extern void require_writable(void);
 extern Conversation *begin_conversation(FunctionCallInfo fcinfo);
 extern void send_events(Conversation *conversation, int32 route, re_event *events, int32 nevents);
 
+/* settings.c: rule_engine.*. */
+extern void settings_define(void);
+extern bool publish_is_off(void);
+extern Datum skipped_answer(int32 route);
+
 /* go_library.c: the Go library, opened at the first call that needs it. */
 typedef struct GoLibrary
 {

@@ -299,6 +299,8 @@ rule_webhook_trigger(PG_FUNCTION_ARGS)
 
 	check_trigger(fcinfo);
 	require_writable();
+	if (publish_is_off())
+		return PointerGetDatum(NULL);
 
 	table = triggered_table(trigger);
 	batch = palloc0(sizeof(Batch));

@@ -26,6 +26,7 @@ const (
 	stateUndefined       = "42704" // undefined_object
 	statePrerequisite    = "55000" // object_not_in_prerequisite_state
 	stateLimit           = "54000" // program_limit_exceeded
+	stateFull            = "53400" // configuration_limit_exceeded
 	stateConnection      = "08000" // connection_exception
 	stateInternal        = "XX000" // internal_error
 	hintReport           = "This is a bug of rule_engine: please report it with this message."

@@ -34,7 +34,13 @@ type event struct {
 	queueID      int64
 	queueStatus  string
 	queuedBefore bool
+	// queueFull says why the queue did not take the event.
+	queueFull string
 }
+
+// acceptedBytes is what the queue takes of one payload, as rule_webhook_enqueue()
+// does (_rule_payload_accepted).
+const acceptedBytes = 8 << 20
 
 func (ev *event) latencyMS() float64 {
 	return math.Round(float64(ev.ended.Sub(ev.started).Nanoseconds())/1000) / 1000
@@ -57,6 +63,10 @@ func (e *engine) load(ev *event, byMode bool) error {
 	ev.toNATS = !byMode || w.mode != "queue"
 	ev.toQueue = byMode && w.mode != "nats"
 	if !ev.toNATS {
+		if w.enabled && len(ev.payload) > acceptedBytes {
+			return mistake(stateLimit, "Send a reference to what is large, and let the receiver fetch it.",
+				"the payload has more than %d bytes as text", acceptedBytes)
+		}
 		return nil
 	}
 	const enable = "rule_webhook_enable_nats() enables it and sets a subject."
@@ -119,15 +129,25 @@ func (ev *event) natsAnswer() map[string]any {
 	answer["error"] = ev.outcome.Text
 	answer["error_code"] = ev.outcome.Code
 	answer["unknown"] = ev.outcome.Kind == nats.Unknown
-	answer["fallback"] = "record"
-	if ev.queueID != 0 {
+	switch {
+	case ev.queueFull != "":
+		answer["fallback"] = "full"
+		answer["queue_id"] = nil
+	case ev.queueID != 0:
 		answer["fallback"] = "queue"
 		answer["queue_id"] = ev.queueID
+	default:
+		answer["fallback"] = "record"
 	}
 	return answer
 }
 
 func (ev *event) queueAnswer() map[string]any {
+	if ev.queueFull != "" {
+		return map[string]any{
+			"success": false, "queue_id": nil, "status": "full", "error": ev.queueFull, "message_id": ev.messageID,
+		}
+	}
 	answer := map[string]any{
 		"success": true, "queue_id": ev.queueID, "status": ev.queueStatus, "message_id": ev.messageID,
 	}

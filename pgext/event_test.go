@@ -55,6 +55,18 @@ func TestByModeEachPathHasItsAnswer(t *testing.T) {
 		"sequence": 7, "duplicate": false, "latency_ms": 1.5, "message_id": "m1"}}`, answer)
 }
 
+func TestAFullQueueSaysSoOnBothPaths(t *testing.T) {
+	ev := anEvent(nats.Outcome{Kind: nats.Rejected, Code: nats.CodeAway, Text: "connection refused"})
+	ev.toQueue, ev.queueFull = true, "the queue holds 5 of at most 5 events"
+	answer, err := ev.answer(true)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"queue": {"success": false, "queue_id": null, "status": "full", "message_id": "m1",
+		"error": "the queue holds 5 of at most 5 events"},
+		"nats": {"success": false, "webhook_name": "orders", "subject": "webhooks.orders", "unknown": false,
+		"error": "connection refused", "error_code": "nats_away", "fallback": "full", "queue_id": null,
+		"latency_ms": 1.5, "message_id": "m1"}}`, answer)
+}
+
 func TestADisabledWebhookIsSkippedNotFailed(t *testing.T) {
 	ev := anEvent(nats.Outcome{})
 	ev.webhook.enabled = false

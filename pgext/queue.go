@@ -27,10 +27,42 @@ var (
 		            AND q.redelivery OPERATOR(pg_catalog.=) 0`,
 		kinds: []kind{kindInt4, kindText}, see: latestSnapshot,
 	}
+	askQueue = statement{
+		sql:   `SELECT $SCHEMA._rule_queue_full($1, pg_catalog.pg_column_size($2))`,
+		kinds: []kind{kindInt4, kindPayload}, see: activeSnapshot,
+	}
 )
 
-// enqueue puts the event into the queue, or finds it there under its id.
+// room says in the event why the queue, which has a limit, has no room for it.
+// One that the queue has under its id needs none.
+func (e *engine) room(ev *event) error {
+	limits, err := e.settings()
+	if err != nil || !ev.webhook.limited && !limits.limited {
+		return err
+	}
+	row, err := e.row(&askQueue, integer(ev.webhook.id), payload(ev.payloadHandle))
+	if err != nil {
+		return err
+	}
+	var full string
+	if err := scan(row, &full); err != nil || full == "" {
+		return err
+	}
+	if ev.named {
+		if row, err = e.row(&findQueue, integer(ev.webhook.id), text(ev.messageID)); err != nil || row != nil {
+			return err
+		}
+	}
+	ev.queueFull = full
+	return nil
+}
+
+// enqueue puts the event into the queue, or finds it there under its id. A queue
+// that is full leaves its reason in the event.
 func (e *engine) enqueue(c call, ev *event, route string) error {
+	if err := e.room(ev); err != nil || ev.queueFull != "" {
+		return err
+	}
 	grace := 0.0
 	if route == routeStream {
 		grace = streamGraceSeconds

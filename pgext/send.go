@@ -139,7 +139,10 @@ func (s *sending) settle(e *engine, c call, ev *event) error {
 		return nil
 	}
 	if !ev.toNATS {
-		return e.enqueue(c, ev, routePost)
+		if err := e.enqueue(c, ev, routePost); err != nil {
+			return err
+		}
+		return ev.lost(c)
 	}
 	failed := ev.outcome.Kind != nats.Acked
 	if failed && ev.outcome.Code == nats.CodeTooLarge {
@@ -155,10 +158,24 @@ func (s *sending) settle(e *engine, c call, ev *event) error {
 		if err := e.enqueue(c, ev, routePublish); err != nil {
 			return err
 		}
+		if err := ev.lost(c); err != nil {
+			return err
+		}
 	case ev.toQueue:
+		// Where the queue is full the stream's copy is enough: its receipt is made when a worker takes it.
 		if err := e.enqueue(c, ev, routeStream); err != nil {
 			return err
 		}
 	}
 	return e.record(c, ev)
+}
+
+// lost refuses an event that the full queue did not take where nobody reads the
+// answer that would say so: our trigger's rows must not commit without theirs.
+func (ev *event) lost(c call) error {
+	if ev.queueFull == "" || c.table == "" {
+		return nil
+	}
+	return mistake(stateFull, "Let workers deliver what waits, or raise the limit; see webhook_queue_fill.",
+		"event for webhook %q was not accepted: %s", ev.webhook.name, ev.queueFull)
 }

@@ -37,6 +37,7 @@ BEGIN
         'nats_config', (SELECT c.config_name FROM @extschema@.rule_nats_config c
                         WHERE c.config_id = v_webhook.nats_config_id),
         'nats_fallback', v_webhook.nats_fallback, 'store_payload', v_webhook.store_payload,
+        'queue_max_events', v_webhook.queue_max_events, 'queue_max_bytes', v_webhook.queue_max_bytes,
         'secret_names', (SELECT coalesce(json_agg(s.secret_name ORDER BY s.secret_name), '[]')
                          FROM @extschema@.rule_webhook_secrets s WHERE s.webhook_id = v_webhook.webhook_id),
         'tags', v_webhook.tags, 'created_at', v_webhook.created_at, 'created_by', v_webhook.created_by,

@@ -18,6 +18,8 @@ BEGIN
     IF NEW.nats_subject IS NOT NULL THEN
         PERFORM @extschema@._rule_check_subject(NEW.nats_subject, 'nats_subject');
     END IF;
+    PERFORM @extschema@._rule_check_range(coalesce(NEW.queue_max_events, 1), 1, 9223372036854775807, 'queue_max_events');
+    PERFORM @extschema@._rule_check_range(coalesce(NEW.queue_max_bytes, 1), 1, 9223372036854775807, 'queue_max_bytes');
     PERFORM @extschema@._rule_check_present(NEW.retry_enabled IS NOT NULL, 'retry_enabled');
     PERFORM @extschema@._rule_check_present(NEW.enabled IS NOT NULL, 'enabled');
     PERFORM @extschema@._rule_check_present(NEW.nats_enabled IS NOT NULL, 'nats_enabled');

@@ -6,9 +6,18 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, p
 AS $$
 DECLARE
     v_enabled boolean;
+    v_limited boolean;
+    v_full text;
     v_queue_id bigint;
 BEGIN
-    SELECT w.enabled INTO v_enabled FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id;
+    IF @extschema@._rule_publish_off() THEN
+        RETURN NULL;
+    END IF;
+    SELECT w.enabled, w.queue_max_events IS NOT NULL OR w.queue_max_bytes IS NOT NULL
+                      OR s.queue_max_events IS NOT NULL OR s.queue_max_bytes IS NOT NULL
+    INTO v_enabled, v_limited
+    FROM @extschema@.rule_webhooks w LEFT JOIN @extschema@.rule_engine_settings s ON true
+    WHERE w.webhook_id = p_webhook_id;
     IF NOT FOUND THEN
         PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
     ELSIF p_payload IS NULL THEN
@@ -21,6 +30,13 @@ BEGIN
             format('the payload has more than %s bytes as text', @extschema@._rule_payload_accepted()),
             'Send a reference to what is large, and let the receiver fetch it.', '54000');
     END IF;
+    IF v_limited THEN
+        v_full := @extschema@._rule_queue_full(p_webhook_id, pg_column_size(p_payload));
+        IF v_full IS NOT NULL THEN
+            PERFORM @extschema@._rule_refuse(v_full,
+                'Let workers deliver what waits, or raise the limit; see webhook_queue_fill.', '53400');
+        END IF;
+    END IF;
     INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, payload, rule_name, next_retry_at)
     VALUES (p_webhook_id, gen_random_uuid()::text, p_payload, p_rule_name, coalesce(p_scheduled_at, now()))
     RETURNING queue_id INTO v_queue_id;
@@ -28,7 +44,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_enqueue(integer, jsonb, text, timestamptz) IS
-    'Puts an event into the queue, to be delivered at p_scheduled_at or soon after. Returns its queue id, NULL when the webhook is disabled.';
+    'Puts an event into the queue, to be delivered at p_scheduled_at or soon after. Returns its queue id, NULL when the webhook is disabled or rule_engine.publish is off. Raises 53400 when the queue is full.';
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_call_status(p_call_id bigint)
 RETURNS json LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -36,6 +36,7 @@ BEGIN
             format(v_rows.condition, clock_timestamp() - k.keep, coalesce(clock_timestamp() - k.keep_failed, '-infinity')), p_max_rows) d
         WHERE k.table_name = v_rows.name;
     END LOOP;
+    PERFORM @extschema@._rule_queue_measure();
     SELECT * INTO v_ring FROM @extschema@._rule_ring_maintain('rule_webhook_attempts', 'started_at',
         'r.outcome <> ''delivered''', 'false', p_max_rows);
     v_report := v_report || jsonb_build_object('rule_webhook_attempts', v_ring.report);

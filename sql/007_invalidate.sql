@@ -1,4 +1,4 @@
--- Backends keep webhooks and configurations; a change of these tables makes each of them look again.
+-- Backends keep webhooks, configurations and settings; a change of these tables makes each of them look again.
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_engine_invalidate()
 RETURNS trigger LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rule_engine_invalidate';
@@ -39,3 +39,11 @@ CREATE OR REPLACE TRIGGER rule_engine_source_invalidate
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.rule_engine_source
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.rule_engine_invalidate();
 ALTER TABLE @extschema@.rule_engine_source ENABLE ALWAYS TRIGGER rule_engine_source_invalidate;
+CREATE OR REPLACE TRIGGER rule_engine_settings_invalidate_before
+    BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.rule_engine_settings
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.rule_engine_invalidate();
+ALTER TABLE @extschema@.rule_engine_settings ENABLE ALWAYS TRIGGER rule_engine_settings_invalidate_before;
+CREATE OR REPLACE TRIGGER rule_engine_settings_invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.rule_engine_settings
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.rule_engine_invalidate();
+ALTER TABLE @extschema@.rule_engine_settings ENABLE ALWAYS TRIGGER rule_engine_settings_invalidate;

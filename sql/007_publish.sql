@@ -9,7 +9,7 @@ COMMENT ON FUNCTION @extschema@.rule_nats_init(text) IS
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_publish_nats(webhook_id integer, payload jsonb, message_id text DEFAULT NULL)
 RETURNS jsonb LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rule_webhook_publish_nats';
 COMMENT ON FUNCTION @extschema@.rule_webhook_publish_nats(integer, jsonb, text) IS
-    'Publishes an event to the webhook''s NATS subject and waits for the acknowledgement. Raises for a mistake of the caller''s; an outage answers success = false, and the event waits in the queue.';
+    'Publishes an event to the webhook''s NATS subject and waits for the acknowledgement. Raises for a mistake of the caller''s; an outage answers success = false, and the event waits in the queue, if that is not full.';
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_call_unified(webhook_id integer, payload jsonb, message_id text DEFAULT NULL)
 RETURNS jsonb LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rule_webhook_call_unified';

@@ -38,7 +38,7 @@ AS $$
                   rule_webhook_drops, rule_webhook_endpoints, rule_nats_publish_history, rule_nats_consumer_stats,
                   nats_publish_summary,
                   nats_performance_stats, nats_recent_failures, webhook_status_summary, webhook_performance_stats,
-                  webhook_recent_failures, rule_webhook_dead_letters}'::text[]) t
+                  webhook_recent_failures, rule_webhook_dead_letters, webhook_queue_fill}'::text[]) t
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT (webhook_id, secret_name, created_at, expires_at), UPDATE (expires_at)', 'TABLE',
            'rule_webhook_secrets'
@@ -56,7 +56,7 @@ AS $$
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_webhook_endpoints, rule_nats_consumer_stats,
                   nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary,
-                  webhook_performance_stats, webhook_recent_failures, rule_engine_retention, rule_engine_settings}'::text[]) t
+                  webhook_performance_stats, webhook_recent_failures, webhook_queue_fill, rule_engine_retention, rule_engine_settings}'::text[]) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_role_grants() IS
     'Internal: what each role of rule_engine_create_roles() may do, beside using the schema.';

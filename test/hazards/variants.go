@@ -131,7 +131,7 @@ open_early(void)
 static void
 start_library(void)
 {`},
-			{"c_shim/rule_engine.c", "\tMarkGUCPrefixReserved(", "\textern void open_early(void);\n\n\topen_early();\n\tMarkGUCPrefixReserved("},
+			{"c_shim/rule_engine.c", "\tsettings_define();", "\textern void open_early(void);\n\n\topen_early();\n\tsettings_define();"},
 		},
 	},
 	{

@@ -1,0 +1,12 @@
+COMMENT ON COLUMN @extschema@.rule_webhooks.queue_max_events IS 'How many of its events may wait in the queue; NULL is no limit';
+COMMENT ON COLUMN @extschema@.rule_webhooks.queue_max_bytes IS 'How many bytes of payload, as stored, may wait in the queue for it; NULL is no limit';
+COMMENT ON TABLE @extschema@.rule_webhook_queue_fill IS 'What was last found waiting in the queue, per limit. webhook_queue_fill shows how it is.';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.webhook_id IS 'Whose limit; 0 is that of all together';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.waiting_events IS 'How many events up to up_to_queue_id waited; counted to the limit and not beyond';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.waiting_bytes IS 'Bytes of their payloads, as stored';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.up_to_queue_id IS 'Rows behind this one are to be added';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.next_queue_id IS 'What up_to_queue_id becomes';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.next_xid IS 'When no older transaction is open any more';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.alarm IS 'Whether 80 % of the limit were reached';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.measured_at IS 'When it was found';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.measuring_time IS 'How long that took';
