@@ -142,6 +142,7 @@ func TestEveryRecipeRunsAndFindsWhatItLooksFor(t *testing.T) {
 	found(`'{"order": 1}'`, `\{"nats": \{.*"success": true.*`)
 	found(`'{"order": 2}'`, `\{.*"message_id": "order-2-created".*`)
 	found(`'{"order": 4}'`, `true\|\|`)
+	found(`FROM rule_nats_config;`, `default\|nats://127.0.0.1:\d+\|t\|WEBHOOKS\|10\|t`, `\d+\|orders\|nats\|t\|webhooks.orders`)
 	found(`AS connected`, "true", `WEBHOOKS\|\d+\|[0-9.]+\|`)
 	found(`* FROM nats_publish_summary;`, `.*\|orders\|webhooks.orders\|nats\|.*`, `.*NATS is away.*`, `slow\|webhooks.slow\|1\|500.00\|.*`)
 	found(`retrying_calls`, `orders\|\d+\|\d+\|1\|.*`, `orders\|3\|.*`)

@@ -52,6 +52,7 @@ func TestTheSecondExampleFansOut(t *testing.T) {
 			SELECT payload ->> 'event', payload ->> 'user_id', payload ->> 'email', payload ->> 'name', payload ->> 'signup_date', count(*)
 			FROM rule_nats_publish_history WHERE message_id = 'user-7-registered' GROUP BY payload`))
 
+		require.Equal(t, "4", b.rowsAs(t, "rule_engine_publisher", "SELECT count(*) FROM notify_user_registered(9, 'c@example.com', 'C')"))
 		b.must(t, "SELECT rule_webhook_update(webhook_id, p_enabled => false) FROM rule_webhooks WHERE webhook_name = 'example_user_crm'")
 		require.Equal(t, "example_user_analytics\nexample_user_email\nexample_user_slack", b.rows(t,
 			`SELECT webhook_name FROM notify_user_registered_conditional(8, 'b@example.com', 'B', 'enterprise')`))
@@ -90,6 +91,7 @@ func TestTheThirdExampleSharesWorkAndMeasures(t *testing.T) {
 		require.Equal(t, "duration_seconds,failed,messages_per_second,published|7|0|t", b.rows(t, `
 			SELECT (SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys(e) k), e ->> 'published', e ->> 'failed',
 				(e ->> 'messages_per_second')::numeric > 0 FROM generate_order_events(7, 3) AS e`))
+		require.Equal(t, "3", b.rowsAs(t, "rule_engine_publisher", "SELECT count(*) FROM compare_publish_modes() WHERE messages = 100"))
 		_, err := b.conn.Exec(t.Context(), "SELECT generate_order_events(10, 0)")
 		require.ErrorContains(t, err, "SQLSTATE 22023")
 
@@ -134,7 +136,7 @@ func TestTheThirdExampleTellsTheTruthAboutWorkers(t *testing.T) {
 		"repeating|active|50|30.00|50.0|many messages come again: see webhook_recent_failures",
 		"slow|active|10|4000.00|100.0|endpoints are slow: see webhook_performance_stats",
 		"stopped|stopped|60|40.00|0|none: it was stopped, and gave back what it had",
-	}, "\n"), b.rows(t, "SELECT * FROM monitor_worker_health()"))
+	}, "\n"), b.rowsAs(t, "rule_engine_monitor", "SELECT * FROM monitor_worker_health()"))
 	require.Equal(t, "behind|50.0\nfine|40.0\nidle|\nkilled|33.3\nrepeating|33.3\nslow|0.3", b.rows(t,
 		"SELECT consumer_name, max_msg_per_second FROM worker_throughput ORDER BY consumer_name"))
 	require.Equal(t, "killed", b.rows(t, "SELECT consumer_name FROM worker_throughput WHERE seconds_since_active >= 120"))
@@ -160,6 +162,10 @@ func TestTheFourthExampleUsesStreamAndQueueTogether(t *testing.T) {
 			nats_storage > 0, nats_avg_latency > 0, queue_avg_latency FROM hybrid_mode_costs WHERE queue_storage > 0 ORDER BY webhook_name`))
 		require.Equal(t, "nats|default|0|100\nqueue|native|0|100.0", b.rows(t, "SELECT * FROM webhook_system_health"))
 
+		require.Equal(t, "t", b.rowsAs(t, "rule_engine_publisher", `SELECT smart_webhook_publish(webhook_id, '{}', true) ?& '{nats,queue}'
+			FROM rule_webhooks WHERE webhook_name = 'example_payments'`))
+		b.must(t, "GRANT SELECT ON webhook_system_health TO rule_engine_monitor")
+		require.Equal(t, "100", b.rowsAs(t, "rule_engine_monitor", "SELECT health_percentage FROM webhook_system_health WHERE system = 'nats'"))
 		_, err := b.conn.Exec(t.Context(), "SELECT smart_webhook_publish(99, '{}')")
 		require.ErrorContains(t, err, "SQLSTATE 42704")
 		b.must(t, "UPDATE rule_webhooks SET publish_mode = 'queue', nats_enabled = false WHERE webhook_name = 'example_legacy'")
@@ -171,7 +177,7 @@ func TestTheFourthExampleUsesStreamAndQueueTogether(t *testing.T) {
 		b.must(t, "UPDATE rule_nats_consumer_stats SET last_active_at = now() - interval '2 minutes' WHERE consumer_name = 'killed'")
 		b.must(t, "UPDATE rule_webhook_queue SET next_retry_at = now() - interval '2 minutes' WHERE queue_id = (SELECT min(queue_id) FROM rule_webhook_queue)")
 		b.must(t, "UPDATE rule_webhook_queue SET status = 'failed' WHERE queue_id = (SELECT max(queue_id) FROM rule_webhook_queue)")
-		b.must(t, "DELETE FROM rule_webhook_queue WHERE queue_id IN (SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id OFFSET 1 LIMIT 5)")
+		b.must(t, "DELETE FROM rule_webhook_queue WHERE queue_id IN (SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id OFFSET 1 LIMIT 6)")
 		require.Equal(t, "nats|default|2|100\nqueue|native|0|50.0", b.rows(t, "SELECT * FROM webhook_system_health"))
 	})
 	t.Run("with NATS away", func(t *testing.T) {

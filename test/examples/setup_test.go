@@ -107,6 +107,14 @@ func (b *base) rows(t *testing.T, sql string) string {
 	return strings.Join(lines, "\n")
 }
 
+// rowsAs are the rows that a query gives to a role.
+func (b *base) rowsAs(t *testing.T, role, sql string) string {
+	t.Helper()
+	b.must(t, "SET ROLE "+role)
+	defer b.must(t, "RESET ROLE")
+	return b.rows(t, sql)
+}
+
 // twice runs a script two times as the administrator and returns what the runs print.
 func (b *base) twice(t *testing.T, script string) string {
 	t.Helper()
