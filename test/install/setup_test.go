@@ -167,14 +167,9 @@ func catalog(t *testing.T, conn *pgx.Conn) []string {
 	return lines
 }
 
-// psql runs psql on a database in some working directory and returns all that it prints.
+// psql runs psql on a database as its superuser.
 func psql(database, folder string, args ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(cluster.Tree, "bin", "psql"), append([]string{"--no-psqlrc", "--set=ON_ERROR_STOP=1",
-		"--set=VERBOSITY=verbose", "--host=" + cluster.Socket(), fmt.Sprintf("--port=%d", cluster.Port),
-		"--username=postgres", "--dbname=" + database}, args...)...)
-	cmd.Dir = folder
-	said, err := cmd.CombinedOutput()
-	return string(said), err
+	return cluster.Psql(database, "postgres", folder, args...)
 }
 
 // sorted puts the entries of each access control list in order: a restore grants in another one.
