@@ -74,6 +74,7 @@ CREATE TABLE @extschema@.rule_webhook_attempt_days (
 CREATE TABLE @extschema@.rule_engine_upkeep (
     table_name    text    NOT NULL CONSTRAINT rule_engine_upkeep_pkey PRIMARY KEY,
     maintained_at timestamptz,
+    rolled_up_at  timestamptz,
     more          boolean NOT NULL DEFAULT false,
     -- Every row up to this id is counted, each later one is read by the views themselves.
     rolled_up_to  bigint  NOT NULL DEFAULT 0,

@@ -50,4 +50,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_engine_maintain(bigint) IS
-    'Rolls up history and attempts for the views, removes what rule_engine_retention does not keep and empties the day of the rings that is written to next. Workers call it every five minutes; where none runs, have a scheduler do so. Says what it did, and with "more" where p_max_rows left something for the next call.';
+    'Rolls up history and attempts for the views, removes what rule_engine_retention does not keep and empties the day of the rings that is written to next. Workers call it every hour; where none runs, have a scheduler do so every few minutes. Says what it did, and with "more" where p_max_rows left something for the next call.';

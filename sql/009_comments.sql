@@ -31,6 +31,7 @@ COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.bucket_counts IS 'How ma
 COMMENT ON TABLE @extschema@.rule_engine_upkeep IS 'When rule_engine_maintain() last ran, and how far history and attempts are rolled up.';
 COMMENT ON COLUMN @extschema@.rule_engine_upkeep.table_name IS 'The table that is rolled up';
 COMMENT ON COLUMN @extschema@.rule_engine_upkeep.maintained_at IS 'When rule_engine_maintain() last ran';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.rolled_up_at IS 'When the table was last rolled up, by that or by a worker';
 COMMENT ON COLUMN @extschema@.rule_engine_upkeep.more IS 'Whether it left something for the next call';
 COMMENT ON COLUMN @extschema@.rule_engine_upkeep.rolled_up_to IS 'The id up to which rows are counted in the roll-up';
 COMMENT ON COLUMN @extschema@.rule_engine_upkeep.noted_id IS 'The id up to which rows can be counted when every transaction before noted_xid has ended';

@@ -20,14 +20,15 @@ SELECT t.webhook_id, t.subject, t.hour, t.success, t.publishes, t.duplicates, t.
        t.latency_max_ms, t.first_published_at, t.last_published_at, t.buckets, t.bucket_counts
 FROM @extschema@.rule_nats_publish_hours t
 UNION ALL
-SELECT r.webhook_id, r.subject, r.hour, r.success, 1, r.duplicate::integer, (r.latency_ms IS NOT NULL)::integer, r.latency_ms,
-       r.latency_ms, r.latency_ms, r.published_at, r.published_at, ARRAY[r.bucket], ARRAY[1::bigint]
+SELECT r.webhook_id, r.subject, r.hour, r.success, pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE r.duplicate),
+       pg_catalog.count(r.latency_ms), pg_catalog.sum(r.latency_ms), pg_catalog.min(r.latency_ms), pg_catalog.max(r.latency_ms),
+       pg_catalog.min(r.published_at), pg_catalog.max(r.published_at), ARRAY[r.bucket], ARRAY[pg_catalog.count(*)]
 FROM @extschema@._rule_publish_rows r
-WHERE r.publish_id BETWEEN (SELECT u.rolled_up_to + 1 FROM @extschema@.rule_engine_upkeep u
-                            WHERE u.table_name = 'rule_nats_publish_history') AND 9223372036854775807
-  AND r.slot BETWEEN (SELECT 0) AND 9;
+WHERE r.publish_id > (SELECT u.rolled_up_to FROM @extschema@.rule_engine_upkeep u WHERE u.table_name = 'rule_nats_publish_history')
+  AND r.publish_id <= 9223372036854775807 AND r.slot >= (SELECT 0) AND r.slot <= 9
+GROUP BY r.webhook_id, r.subject, r.hour, r.success, r.bucket;
 COMMENT ON VIEW @extschema@._rule_publish_sums IS
-    'Internal: the publish history, counted where it is rolled up, row by row where not.';
+    'Internal: the publish history, rolled up, and what is not by the bucket.';
 
 CREATE OR REPLACE VIEW @extschema@._rule_attempt_rows AS
 SELECT a.attempt_id, a.slot, a.webhook_id, a.outcome, a.started_at, a.duration_ms,
@@ -44,11 +45,12 @@ SELECT t.webhook_id, t.attempts, t.delivered, t.durations, t.duration_sum_ms, t.
        t.last_started_at, t.buckets, t.bucket_counts
 FROM @extschema@.rule_webhook_attempt_days t
 UNION ALL
-SELECT r.webhook_id, 1, (r.outcome = 'delivered')::integer, (r.duration_ms IS NOT NULL)::integer, r.duration_ms, r.duration_ms,
-       r.duration_ms, r.started_at, ARRAY[r.bucket], ARRAY[1::bigint]
+SELECT r.webhook_id, pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE r.outcome = 'delivered'), pg_catalog.count(r.duration_ms),
+       pg_catalog.sum(r.duration_ms::double precision), pg_catalog.min(r.duration_ms), pg_catalog.max(r.duration_ms),
+       pg_catalog.max(r.started_at), ARRAY[r.bucket], ARRAY[pg_catalog.count(*)]
 FROM @extschema@._rule_attempt_rows r
-WHERE r.attempt_id BETWEEN (SELECT u.rolled_up_to + 1 FROM @extschema@.rule_engine_upkeep u
-                            WHERE u.table_name = 'rule_webhook_attempts') AND 9223372036854775807
-  AND r.slot BETWEEN (SELECT 0) AND 9;
+WHERE r.attempt_id > (SELECT u.rolled_up_to FROM @extschema@.rule_engine_upkeep u WHERE u.table_name = 'rule_webhook_attempts')
+  AND r.attempt_id <= 9223372036854775807 AND r.slot >= (SELECT 0) AND r.slot <= 9
+GROUP BY r.webhook_id, r.bucket;
 COMMENT ON VIEW @extschema@._rule_attempt_sums IS
-    'Internal: the attempts, counted where they are rolled up, row by row where not.';
+    'Internal: the attempts, rolled up, and what is not by the bucket.';

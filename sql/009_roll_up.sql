@@ -186,8 +186,9 @@ BEGIN
         IF v_to > v_ring.rolled_up_to THEN
             v_rows := @extschema@._rule_roll_up(v_ring.table_name,
                 format('r.%1$I > %2$s AND r.%1$I <= %3$s', v_ring.key, v_ring.rolled_up_to, v_to));
-            UPDATE @extschema@.rule_engine_upkeep u SET rolled_up_to = v_to WHERE u.table_name = v_ring.table_name;
         END IF;
+        UPDATE @extschema@.rule_engine_upkeep u
+        SET rolled_up_to = v_to, rolled_up_at = clock_timestamp(), more = v_more WHERE u.table_name = v_ring.table_name;
         report := report || jsonb_build_object(v_ring.table_name, jsonb_build_object('rows', v_rows, 'more', v_more));
     END LOOP;
 END
