@@ -34,6 +34,7 @@ func (s *setup) parts() []part {
 		{"away", s.away},
 		{"storm", s.storm},
 		{"leader", s.leader},
+		{"views", s.views},
 	}
 }
 
@@ -61,11 +62,12 @@ type effort struct {
 	backends   int   // sessions whose memory is read
 	deliveries int   // events of one round
 	deliverers int   // rounds of deliveries
+	rows       int   // of history, and of attempts
 }
 
 var (
-	full  = effort{1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3}
-	quick = effort{200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1}
+	full  = effort{1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3, 10_000_000}
+	quick = effort{200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1, 20_000}
 )
 
 func main() {

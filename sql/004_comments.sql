@@ -12,7 +12,7 @@ COMMENT ON COLUMN @extschema@.rule_webhook_receipts.redelivery IS 'As in the que
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.state IS 'leased: a worker has it. waiting: between two tries. done: delivered.';
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.leased_by IS 'The worker that has it';
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.lease_until IS 'When that worker counts as dead';
-COMMENT ON COLUMN @extschema@.rule_webhook_receipts.retry_count IS 'How many tries failed';
+COMMENT ON COLUMN @extschema@.rule_webhook_receipts.retry_count IS 'How many tries failed; 0 again when it is delivered';
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.stream IS 'The stream it came from';
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.sequence IS 'Its number there';
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.taken_at IS 'When a worker last took it';

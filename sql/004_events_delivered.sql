@@ -18,7 +18,7 @@ BEGIN
     FROM @extschema@._rule_leased(p_consumer, p_attempts) l
     WHERE q.queue_id = ANY (p_rows) AND q.queue_id = l.held_queue_id AND l.n = ANY (p_delivered);
     UPDATE @extschema@.rule_webhook_receipts r
-    SET state = 'done', leased_by = NULL, lease_until = NULL, done_at = v_now
+    SET state = 'done', leased_by = NULL, lease_until = NULL, retry_count = 0, done_at = v_now
     FROM @extschema@._rule_worker_attempts(p_attempts) a
     WHERE a.n = ANY (p_receipts)
       AND r.webhook_id = a.webhook_id AND r.message_id = a.message_id AND r.redelivery = a.redelivery;

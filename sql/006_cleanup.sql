@@ -8,6 +8,7 @@ DECLARE
     v record;
 BEGIN
     PERFORM @extschema@._rule_check_older_than(p_older_than);
+    PERFORM @extschema@._rule_roll_up_lock(p_wait => true);
     SELECT * INTO v FROM @extschema@._rule_rows_delete('rule_nats_publish_history', 'r.published_at',
         format('r.published_at < %L::timestamptz AND (r.success OR %L)', clock_timestamp() - p_older_than, p_keep_failed IS FALSE), 100000);
     PERFORM @extschema@._rule_history_left(v.newest);
@@ -23,6 +24,7 @@ AS $$
 DECLARE
     v record;
 BEGIN
+    PERFORM @extschema@._rule_roll_up_lock(p_wait => true);
     SELECT * INTO v FROM @extschema@._rule_rows_delete('rule_nats_publish_history', 'r.published_at',
         format('r.expires_at <= %L::timestamptz', clock_timestamp()), 100000);
     PERFORM @extschema@._rule_history_left(v.newest);

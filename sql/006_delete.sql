@@ -31,14 +31,16 @@ AS $$
 DECLARE
     v_leaf regclass;
     v_removed bigint;
+    v_oldest timestamptz;
     v_newest timestamptz;
+    v_slot integer;
 BEGIN
     removed := 0;
-    FOR v_leaf IN
-        SELECT l.relid
-        FROM (SELECT t.relid FROM pg_partition_tree(format('@extschema@.%I', p_table)::regclass) t WHERE t.isleaf
+    FOR v_leaf, v_slot IN
+        SELECT l.relid, l.slot
+        FROM (SELECT t.relid, right(t.relid::regclass::text, 1)::integer AS slot FROM pg_partition_tree(format('@extschema@.%I', p_table)::regclass) t WHERE t.isleaf
               UNION ALL
-              SELECT c.oid FROM pg_class c WHERE c.oid = format('@extschema@.%I', p_table)::regclass AND c.relkind = 'r') l
+              SELECT c.oid, NULL FROM pg_class c WHERE c.oid = format('@extschema@.%I', p_table)::regclass AND c.relkind = 'r') l
         ORDER BY l.relid
     LOOP
         EXIT WHEN removed >= p_limit;
@@ -46,8 +48,11 @@ BEGIN
                             DELETE FROM ONLY %1$s r WHERE r.ctid = ANY (ARRAY(
                                 SELECT r.ctid FROM ONLY %1$s r WHERE %2$s LIMIT %3$s FOR UPDATE SKIP LOCKED))
                             RETURNING %4$s AS at)
-                        SELECT count(*), max(g.at) FROM gone g', v_leaf, p_condition, p_limit - removed, p_time)
-        INTO v_removed, v_newest;
+                        SELECT count(*), min(g.at), max(g.at) FROM gone g', v_leaf, p_condition, p_limit - removed, p_time)
+        INTO v_removed, v_oldest, v_newest;
+        IF v_removed > 0 AND v_slot IS NOT NULL THEN
+            PERFORM @extschema@._rule_roll_up_again(p_table, v_slot, v_oldest, v_newest);
+        END IF;
         removed := removed + v_removed;
         newest := greatest(newest, v_newest);
     END LOOP;

@@ -4,6 +4,7 @@ AS $$
 DECLARE
     v_ring record;
     v_rows record;
+    v_rolled jsonb;
     v_report jsonb := '{"success": true}';
 BEGIN
     PERFORM @extschema@._rule_check_range(p_max_rows, 1, 10000000, 'p_max_rows');
@@ -14,10 +15,11 @@ BEGIN
             'Call it in READ COMMITTED.', '25001');
     END IF;
     -- Two at a time would copy the rows that stay twice.
-    IF NOT pg_try_advisory_xact_lock('@extschema@.rule_engine_retention'::regclass::oid::bigint::bit(32)::integer, 1) THEN
+    IF NOT @extschema@._rule_roll_up_lock(p_wait => false) THEN
         RETURN jsonb_build_object('success', false, 'reason', 'another session maintains this database');
     END IF;
 
+    v_rolled := @extschema@._rule_roll_up_closed(p_max_rows);
     v_report := v_report || jsonb_build_object('expired', @extschema@._rule_holds_expire(least(p_max_rows, 100000)::integer));
     -- Deletes come before TRUNCATE, whose lock lasts until the end.
     FOR v_rows IN
@@ -44,8 +46,11 @@ BEGIN
         'NOT r.success', format('r.expires_at IS NULL OR r.expires_at > %L::timestamptz', clock_timestamp()), p_max_rows);
     PERFORM @extschema@._rule_history_left(v_ring.newest);
     PERFORM @extschema@._rule_pgmq_maintain(p_max_rows);
-    RETURN v_report || jsonb_build_object('rule_nats_publish_history', v_ring.report);
+    v_report := v_report || jsonb_build_object('rule_nats_publish_history', v_ring.report, 'rolled_up', v_rolled);
+    UPDATE @extschema@.rule_engine_upkeep u
+    SET maintained_at = clock_timestamp(), more = jsonb_path_exists(v_report, 'strict $.**.more ? (@ == true)');
+    RETURN v_report;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_engine_maintain(bigint) IS
-    'Removes what rule_engine_retention does not keep and empties the day of the rings that is written to next. Call it every hour, by any scheduler; says what it did, and with "more" where p_max_rows left something for the next call.';
+    'Rolls up history and attempts for the views, removes what rule_engine_retention does not keep and empties the day of the rings that is written to next. Workers call it every hour; where none runs, have a scheduler do so every few minutes. Says what it did, and with "more" where p_max_rows left something for the next call.';

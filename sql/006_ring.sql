@@ -28,11 +28,13 @@ AS $$
 DECLARE
     v_leaf regclass := format('@extschema@.%I', p_table || '_' || p_slot)::regclass;
     v_columns text;
+    v_today integer := (extract(epoch FROM clock_timestamp())::bigint / 86400 % 10)::integer;
 BEGIN
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM ONLY %s)', v_leaf) INTO emptied;
     removed := 0;
     kept := 0;
     IF emptied THEN
+        PERFORM @extschema@._rule_roll_up_forget(p_table, ARRAY[p_slot]);
         emptied := false;
         RETURN;
     END IF;
@@ -44,7 +46,12 @@ BEGIN
     EXECUTE format('SELECT count(*) FILTER (WHERE NOT s.stays), count(*) FILTER (WHERE s.stays), max(s.at) FILTER (WHERE NOT s.stays)
                     FROM (SELECT coalesce(%s, false) AS stays, r.%I AS at FROM ONLY %s r) s', p_stays, p_time, v_leaf)
     INTO removed, kept, newest;
-    EXECUTE format('INSERT INTO @extschema@.%1$I (%2$s) SELECT %2$s FROM ONLY %3$s r WHERE %4$s', p_table, v_columns, v_leaf, p_stays);
+    EXECUTE format('INSERT INTO @extschema@.%1$I (%2$s, slot) SELECT %2$s, %5$s FROM ONLY %3$s r WHERE %4$s',
+                   p_table, v_columns, v_leaf, p_stays, v_today);
+    PERFORM @extschema@._rule_roll_up_forget(p_table, ARRAY[p_slot]);
+    PERFORM @extschema@._rule_roll_up(p_table, format('r.slot = %s AND r.%I <= %s AND %s',
+        p_slot, CASE p_table WHEN 'rule_nats_publish_history' THEN 'publish_id' ELSE 'attempt_id' END,
+        @extschema@._rule_rolled_up_to(p_table), p_stays), v_today);
     IF NOT @extschema@._rule_slot_lock(v_leaf) THEN
         RAISE EXCEPTION USING ERRCODE = '55P03', MESSAGE = format('slot %s is in use', v_leaf),
             HINT = 'rule_engine_maintain() tries again when it is called again.';

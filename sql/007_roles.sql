@@ -15,7 +15,7 @@ AS $$
     -- For workers: their functions and nothing else.
     SELECT 'rule_engine_worker', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_worker_hello, rule_worker_endpoints, rule_worker_claim, rule_worker_admit, rule_worker_report,
-                  rule_worker_heartbeat, rule_worker_idle}'::text[]) f
+                  rule_worker_heartbeat, rule_worker_idle, rule_worker_maintain}'::text[]) f
     UNION ALL
     -- For administrators: webhooks, configurations, streams, the queue. A signing secret is shown once, to who sets it.
     SELECT 'rule_engine_admin', 'EXECUTE', 'FUNCTION', f
@@ -38,7 +38,8 @@ AS $$
                   rule_webhook_drops, rule_webhook_endpoints, rule_nats_publish_history, rule_nats_consumer_stats,
                   nats_publish_summary,
                   nats_performance_stats, nats_recent_failures, webhook_status_summary, webhook_performance_stats,
-                  webhook_recent_failures, rule_webhook_dead_letters, webhook_queue_fill}'::text[]) t
+                  webhook_recent_failures, rule_webhook_dead_letters, webhook_queue_fill, rule_engine_upkeep,
+                  rule_nats_publish_hours, rule_webhook_attempt_days}'::text[]) t
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT (webhook_id, secret_name, created_at, expires_at), UPDATE (expires_at)', 'TABLE',
            'rule_webhook_secrets'
@@ -56,7 +57,8 @@ AS $$
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t
     FROM unnest('{rule_engine_migrations, rule_engine_source, rule_webhook_drops, rule_webhook_endpoints, rule_nats_consumer_stats,
                   nats_publish_summary, nats_performance_stats, nats_recent_failures, webhook_status_summary,
-                  webhook_performance_stats, webhook_recent_failures, webhook_queue_fill, rule_engine_retention, rule_engine_settings}'::text[]) t
+                  webhook_performance_stats, webhook_recent_failures, webhook_queue_fill, rule_engine_retention,
+                  rule_engine_settings, rule_engine_upkeep}'::text[]) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_role_grants() IS
     'Internal: what each role of rule_engine_create_roles() may do, beside using the schema.';

@@ -24,7 +24,11 @@ INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success,
 SELECT :id, 's', g::text, g <> 4, g = 2, g, now() - interval '1 minute' FROM generate_series(1, 4) g
 UNION ALL SELECT :id, 's', 'yesterday', true, false, 9, now() - interval '25 hours'
 UNION ALL SELECT 0, 's', 'of a deleted webhook', true, false, 9, now();
-SELECT jsonb_pretty(rule_nats_stats(:id)::jsonb - 'webhook_id' - 'first_published_at' - 'last_published_at');
+SELECT jsonb_pretty(rule_nats_stats(:id)::jsonb - 'webhook_id' - 'first_published_at' - 'last_published_at'
+                    - '{p50_latency_ms,p95_latency_ms,p99_latency_ms}'::text[]);
+SELECT abs((s ->> 'p50_latency_ms')::float8 / 2.5 - 1) < 0.05 AS p50, abs((s ->> 'p95_latency_ms')::float8 / 3.85 - 1) < 0.05 AS p95,
+       abs((s ->> 'p99_latency_ms')::float8 / 3.97 - 1) < 0.05 AS p99
+FROM rule_nats_stats(:id) s;
 SELECT s ->> 'total_published' AS two_days, s -> 'webhook_id' AS webhook FROM rule_nats_stats(p_hours => 48) s;
 SELECT webhook_name, nats_subject, publish_mode, config_name, total_published, success_rate FROM rule_nats_webhooks_list();
 

@@ -13,10 +13,12 @@ VALUES (:id, 'webhooks.seen', '{"n": 1}', '1', true, NULL, 1, now()), (:id, 'web
 SELECT webhook_name, subject, publish_mode, total_published, successful, failed, success_rate_pct, avg_latency_ms, min_latency_ms, max_latency_ms,
        last_published_at = (SELECT max(published_at) FROM rule_nats_publish_history WHERE message_id = '1') AS last
 FROM nats_publish_summary;
-SELECT * FROM nats_performance_stats;
+SELECT webhook_name, subject, message_count, avg_latency_ms, min_latency_ms, max_latency_ms, abs(p50_latency_ms / 3 - 1) < 0.05 AS p50,
+       abs(p95_latency_ms / 7.5 - 1) < 0.05 AS p95, abs(p99_latency_ms / 7.9 - 1) < 0.05 AS p99
+FROM nats_performance_stats;
 SELECT webhook_name, subject, error_message, payload, latency_ms FROM nats_recent_failures;
 
--- Events by what became of them. A URL shows scheme and host.
+-- Events by what became of them; of those that only the stream has, the ones that failed. A URL shows scheme and host.
 SELECT webhook_name, url, enabled, total_calls, successful_calls, failed_calls, pending_calls, retrying_calls, avg_execution_time_ms, last_call_at, success_rate_pct
 FROM webhook_status_summary ORDER BY webhook_id;
 INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, status, retry_count, leased_by, lease_until) VALUES
@@ -25,9 +27,10 @@ INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, status, retry_c
 INSERT INTO rule_webhook_receipts (webhook_id, message_id, state, retry_count, leased_by, lease_until) VALUES
     (:id, 'r1', 'done', 0, NULL, NULL), (:id, 'r2', 'waiting', 1, NULL, NULL), (:id, 'r3', 'leased', 0, 'w', now()),
     -- The receipt of a row that is there counts once.
-    (:id, 'q3', 'leased', 0, 'w', now());
+    (:id, 'q4', 'leased', 2, 'w', now());
 INSERT INTO rule_webhook_attempts (webhook_id, message_id, try, path, worker, started_at, duration_ms, outcome) VALUES
-    (:id, 'q1', 1, 'queue', 'w', now(), 10, 'again'), (:id, 'q1', 2, 'queue', 'w', now(), 20.5, 'delivered');
+    (:id, 'q1', 1, 'queue', 'w', now(), 10, 'again'), (:id, 'q1', 2, 'queue', 'w', now(), 20.5, 'delivered'),
+    (:id, 'r1', 1, 'stream', 'w', now(), 15.25, 'delivered');
 SELECT webhook_name, total_calls, successful_calls, failed_calls, pending_calls, retrying_calls, avg_execution_time_ms, last_call_at IS NOT NULL AS called, success_rate_pct
 FROM webhook_status_summary WHERE webhook_id = :id;
 SELECT webhook_name, total_calls, success_rate FROM rule_webhook_list() ORDER BY webhook_id;

@@ -31,9 +31,9 @@ type database struct {
 
 func openDatabase(ctx context.Context, cfg *config) (*database, error) {
 	pc := cfg.database.Copy()
-	// The lanes of admit and report, claim, endpoints and heartbeat, one more each
-	// for the second calls that ask for a payload.
-	pc.MaxConns = 2*lanes + 4
+	// The lanes of admit and report, claim, endpoints, heartbeat and maintenance, one
+	// more each for the second calls that ask for a payload.
+	pc.MaxConns = 2*lanes + 5
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 5 * time.Second
 	}

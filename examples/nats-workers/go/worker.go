@@ -33,6 +33,7 @@ type worker struct {
 	link            link      // to NATS
 	missed          time.Time // when the stream was last missing
 	nats, strangers complaint
+	upkeep          complaint
 	slots           struct{ stream, queue slots }
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled
@@ -79,6 +80,7 @@ func (w *worker) run(ctx context.Context) error {
 	w.reports.run(w.telling)
 	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)
 	go w.keepInProgress(w.telling)
+	go w.maintain(taking)
 	heart, hush := context.WithCancel(w.telling)
 	quiet := make(chan struct{})
 	go func() { defer close(quiet); w.heartbeats(heart) }()

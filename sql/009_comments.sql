@@ -1,0 +1,38 @@
+COMMENT ON TABLE @extschema@.rule_nats_publish_hours IS 'The publish history counted by the hour, for the views. Made by rule_engine_maintain() from rule_nats_publish_history.';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.webhook_id IS 'Whose publishes';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.slot IS 'The day of the ring that holds the rows';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.hour IS 'When the hour of UTC began';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.success IS 'Whether NATS acknowledged them';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.subject IS 'Their subject';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.publishes IS 'How many there are';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.duplicates IS 'How many of them the stream had already';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.latencies IS 'How many of them have a latency';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.latency_sum_ms IS 'Sum of the latencies, in milliseconds';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.latency_min_ms IS 'The least';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.latency_max_ms IS 'The largest';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.first_published_at IS 'Time of the first';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.last_published_at IS 'Time of the last';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.buckets IS 'Numbers of the buckets of latencies: n is from above 1.1 to the power of n - 1 up to 1.1 to the power of n ms, -32768 up to a microsecond';
+COMMENT ON COLUMN @extschema@.rule_nats_publish_hours.bucket_counts IS 'How many latencies are in each';
+
+COMMENT ON TABLE @extschema@.rule_webhook_attempt_days IS 'The attempts counted by the day of the ring, for the views. Made by rule_engine_maintain() from rule_webhook_attempts.';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.webhook_id IS 'Whose attempts';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.slot IS 'The day of the ring that holds the rows';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.attempts IS 'How many there are';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.delivered IS 'How many of them delivered their event';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.durations IS 'How many of them have a duration';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.duration_sum_ms IS 'Sum of the durations, in milliseconds';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.duration_min_ms IS 'The least';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.duration_max_ms IS 'The largest';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.last_started_at IS 'When the last of them began';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.buckets IS 'Numbers of the buckets of durations, as in rule_nats_publish_hours';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempt_days.bucket_counts IS 'How many durations are in each';
+
+COMMENT ON TABLE @extschema@.rule_engine_upkeep IS 'When rule_engine_maintain() last ran, and how far history and attempts are rolled up.';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.table_name IS 'The table that is rolled up';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.maintained_at IS 'When rule_engine_maintain() last ran';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.rolled_up_at IS 'When the table was last rolled up, by that or by a worker';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.more IS 'Whether it left something for the next call';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.rolled_up_to IS 'The id up to which rows are counted in the roll-up';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.noted_id IS 'The id up to which rows can be counted when every transaction before noted_xid has ended';
+COMMENT ON COLUMN @extschema@.rule_engine_upkeep.noted_xid IS 'The transaction that saw noted_id as the last id drawn';

@@ -1,0 +1,32 @@
+CREATE OR REPLACE FUNCTION @extschema@._rule_roll_up_due_ms()
+RETURNS integer LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A clock that was set back must not put it off.
+    SELECT CASE WHEN bool_or(u.more OR u.rolled_up_at IS NULL OR u.rolled_up_at > clock_timestamp()) THEN 0
+                ELSE greatest(0, 300000 - extract(epoch FROM clock_timestamp() - min(u.rolled_up_at)) * 1000)::integer END
+    FROM @extschema@.rule_engine_upkeep u
+$$;
+COMMENT ON FUNCTION @extschema@._rule_roll_up_due_ms() IS
+    'Internal: in how many ms history and attempts are to be rolled up again.';
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_worker_maintain(p_consumer text)
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._rule_worker_begin(p_consumer, false);
+    IF @extschema@._rule_roll_up_due_ms() = 0 THEN
+        -- Looking for old rows reads whole tables: not as often as the views need a roll-up.
+        IF EXISTS (SELECT FROM @extschema@.rule_engine_upkeep u
+                   WHERE u.more OR u.maintained_at IS NULL
+                      OR u.maintained_at NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp()) THEN
+            PERFORM @extschema@.rule_engine_maintain();
+        ELSIF @extschema@._rule_roll_up_lock(p_wait => false) THEN
+            PERFORM @extschema@._rule_roll_up_closed(100000);
+        END IF;
+    END IF;
+    -- Still due: it left something, or another session maintains.
+    RETURN greatest(1000, @extschema@._rule_roll_up_due_ms());
+END
+$$;
+COMMENT ON FUNCTION @extschema@.rule_worker_maintain(text) IS
+    'For workers: rolls history and attempts up when nobody has for five minutes, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';
