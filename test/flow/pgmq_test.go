@@ -24,7 +24,7 @@ func TestAQueueInPgmqDeliversTriesAgainAndKeepsDeadLetters(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setupPgmq(t)
 			id := b.webhook(t, "orders", mode)
-			b.must(t, "UPDATE rule_webhooks SET max_retries = 2")
+			b.must(t, "UPDATE rule_webhooks SET max_retries = 2, give_up_after = '0'")
 			var refused atomic.Bool
 			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
 				if r.ID() == "bad" || r.ID() == "late" && !refused.Swap(true) {

@@ -78,7 +78,7 @@ func TestAnIdleWorkerIsWokenByTheCommitOfAnEvent(t *testing.T) {
 func TestADeadLetterThatIsTriedAgainWakesAWorker(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "queue")
-	b.must(t, "UPDATE rule_webhooks SET max_retries = 0")
+	b.must(t, "UPDATE rule_webhooks SET max_retries = 0, give_up_after = '0'")
 	b.pollsNever(t)
 	b.Endpoint.Script(endpoint.Answer{Status: 500}, endpoint.Answer{})
 	b.queueWorker(t)
