@@ -110,3 +110,16 @@ func TestACancelledPublishIsNotDeliveredAlthoughTheStreamHasIt(t *testing.T) {
 		b.webhook, message.Header.Get("Rule-Engine-Transaction")).Scan(&status))
 	require.Equal(t, "rolled back", status)
 }
+
+func TestAPublishThatWaitsDoesNotHoldUpDropDatabase(t *testing.T) {
+	b := setup(t)
+	done := b.publishing(t, b.session(t))
+	root := cluster.Connect(t, "postgres", "postgres")
+	dropped := make(chan error, 1)
+	go func() {
+		_, err := root.Exec(context.Background(), "DROP DATABASE "+b.database+" WITH (FORCE)")
+		dropped <- err
+	}()
+	ended(t, done, "57P01", served)
+	require.NoError(t, <-dropped)
+}
