@@ -42,6 +42,10 @@ func (w *worker) runQueue() {
 				continue
 			}
 			posts++
+			w.metrics.taken.WithLabelValues("queue").Inc()
+			if !w.cfg.doStream {
+				w.stats.took(uint64(row.try), 0)
+			}
 			w.load.add(len(row.payload))
 			w.busy.Go(func() {
 				defer w.load.remove(len(row.payload))
@@ -128,6 +132,7 @@ func (w *worker) publish(claims []claimed, start time.Time) {
 			}
 		}
 		o.duration = time.Since(o.started)
+		w.metrics.published.WithLabelValues(o.result).Inc()
 		attempts[i] = newAttempt(e, o)
 	}
 	busy, wait := w.reportPublished(attempts)
