@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rule_engine/nats/wire"
 )
 
 const publishTimeout = 2 * time.Second
@@ -61,10 +63,14 @@ func (w *worker) runQueue() {
 }
 
 func (w *worker) carryRow(row claimed, start time.Time) {
+	var trace string
+	if t := header(row.headers).Get(wire.HeaderTraceparent); wire.ValidTraceparent(t) {
+		trace = t
+	}
 	e := &event{
 		queueID: row.queueID, webhookID: row.webhookID, messageID: row.messageID,
 		redelivery: row.redelivery, try: row.try, body: []byte(row.payload),
-		trace: header(row.headers).Get("traceparent"),
+		trace: trace,
 	}
 	e.leased(start, w.lease)
 	w.held.add(e)
