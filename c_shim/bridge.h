@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* Raised by any change of this file; the shim refuses a library of another. */
-#define RE_ABI 2
+#define RE_ABI 3
 
 /* Bytes with a length, UTF-8, not terminated. data is NULL for what is absent. */
 typedef struct re_text
@@ -115,6 +115,7 @@ typedef struct re_call
 	int32_t		administrator;	/* caller may change rule_nats_streams */
 	uint64_t	transaction;	/* full id of the current (sub)transaction */
 	uint64_t	generation;		/* raised when cached rows may have changed */
+	re_text		traceparent;	/* the session's; empty: none */
 } re_call;
 
 typedef struct re_event

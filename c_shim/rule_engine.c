@@ -152,6 +152,7 @@ begin_conversation(FunctionCallInfo fcinfo)
 	call->caller = text_of(GetUserNameFromId(GetUserId(), false));
 	call->in_trigger = called_in_trigger();
 	call->generation = generation;
+	call->traceparent = text_of(pstrdup(session_traceparent()));
 	call->transaction = U64FromFullTransactionId(GetCurrentFullTransactionIdIfAny());
 
 	conversation->release.func = release_reply;

@@ -28,6 +28,7 @@ extern void send_events(Conversation *conversation, int32 route, re_event *event
 /* settings.c: rule_engine.*. */
 extern void settings_define(void);
 extern bool publish_is_off(void);
+extern const char *session_traceparent(void);
 extern Datum skipped_answer(int32 route);
 
 /* go_library.c: the Go library, opened at the first call that needs it. */

@@ -7,7 +7,7 @@ need: ## install what is missing for building and testing (apt, and a Go from Py
 	@scripts/need build postgres go
 
 need-test:
-	@scripts/need pgbouncer pgmq
+	@scripts/need pgbouncer pgmq node python
 
 # A make of its own: the one that reads this may have begun without pg_config.
 built: need

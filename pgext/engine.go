@@ -16,6 +16,7 @@ type call struct {
 	administrator bool
 	transaction   uint64
 	generation    uint64
+	traceparent   string // the session's; empty when it has none
 }
 
 // operation is what waits while its backend does: answers says how far it is.

@@ -84,14 +84,15 @@ func (e *engine) load(ev *event, byMode bool) error {
 	return nil
 }
 
-// message is the event as it goes to NATS from a transaction.
-func (ev *event) message(source string, transaction uint64) nats.Message {
+// message is the event as it goes to NATS from a call.
+func (ev *event) message(source string, c call) nats.Message {
 	header := wire.Event{
 		Source:      source,
 		WebhookID:   ev.webhook.id,
 		WebhookName: ev.webhook.name,
 		MessageID:   ev.messageID,
-		Transaction: transaction,
+		Transaction: c.transaction,
+		Traceparent: c.traceparent,
 		Republish:   ev.republished,
 	}.Header()
 	return nats.Message{Subject: ev.webhook.subject, Header: header, Data: ev.payload}

@@ -172,5 +172,6 @@ func goCall(c *C.re_call) call {
 		administrator: c.administrator != 0,
 		transaction:   uint64(c.transaction),
 		generation:    uint64(c.generation),
+		traceparent:   goText(c.traceparent),
 	}
 }

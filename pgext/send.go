@@ -67,7 +67,7 @@ func (s *sending) handOver(e *engine, c call, events []*event) error {
 	for pool, batch := range batches {
 		messages := make([]nats.Message, len(batch))
 		for i, ev := range batch {
-			messages[i] = ev.message(pool.Source(), c.transaction)
+			messages[i] = ev.message(pool.Source(), c)
 		}
 		pool.Send(messages, func(outcomes []nats.Outcome) {
 			now := time.Now()

@@ -28,14 +28,16 @@ BEGIN
     SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
            q.retry_count + 1, a.payload,
            CASE WHEN a.publish THEN c.stream_name END, CASE WHEN a.publish THEN w.nats_subject END,
-           CASE WHEN a.publish THEN jsonb_strip_nulls(jsonb_build_object(
+           CASE WHEN NOT a.publish AND q.traceparent IS NOT NULL THEN jsonb_build_object('traceparent', q.traceparent)
+                WHEN a.publish THEN jsonb_strip_nulls(jsonb_build_object(
                -- For the worker itself: an earlier copy, not answered, may be in the stream.
                'Rule-Engine-Unanswered-Ms', v_unanswered[array_position(v_publish, q.queue_id)]::text,
                'Nats-Msg-Id', format('%s:%s:%s', v_source_id, q.webhook_id, q.message_id),
                'Rule-Engine-Source', v_source_id,
                'Rule-Engine-Webhook-Id', q.webhook_id::text,
                'Rule-Engine-Webhook-Name', w.webhook_name,
-               'Rule-Engine-Message-Id', q.message_id)) END
+               'Rule-Engine-Message-Id', q.message_id,
+               'traceparent', q.traceparent)) END
     FROM (SELECT p.id, p.payload, true AS publish FROM @extschema@._rule_claim_texts(v_publish) p
           UNION ALL SELECT p.id, p.payload, false FROM @extschema@._rule_claim_texts(v_post) p) a
     JOIN @extschema@.rule_webhook_queue q ON q.queue_id = a.id

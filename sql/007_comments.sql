@@ -65,7 +65,7 @@ COMMENT ON COLUMN @extschema@.rule_nats_publish_history.duplicate IS 'NATS knew 
 
 COMMENT ON TABLE @extschema@.rule_nats_consumer_stats IS 'What consumers of streams, our workers among them, said of themselves.';
 COMMENT ON COLUMN @extschema@.rule_nats_consumer_stats.consumer_id IS 'Number of the row';
-COMMENT ON COLUMN @extschema@.rule_nats_consumer_stats.stream_name IS 'The stream';
+COMMENT ON COLUMN @extschema@.rule_nats_consumer_stats.stream_name IS 'The stream; rule_webhook_queue for a worker of the queue alone';
 COMMENT ON COLUMN @extschema@.rule_nats_consumer_stats.consumer_name IS 'The process';
 COMMENT ON COLUMN @extschema@.rule_nats_consumer_stats.queue_group IS 'The processes that share the work with it';
 COMMENT ON COLUMN @extschema@.rule_nats_consumer_stats.ack_policy IS 'How it acknowledges';

@@ -36,12 +36,13 @@ BEGIN
     WITH old AS (
         UPDATE @extschema@.rule_webhook_queue q SET redelivered_at = clock_timestamp()
         WHERE q.queue_id = ANY (p_rows) AND q.redelivered_at IS NULL AND q.status IN ('success', 'failed')
-        RETURNING q.queue_id, q.webhook_id, q.message_id, q.payload, q.rule_name)
-    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, rule_name, next_retry_at)
+        RETURNING q.queue_id, q.webhook_id, q.message_id, q.payload, q.rule_name, q.traceparent)
+    INSERT INTO @extschema@.rule_webhook_queue
+        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, next_retry_at)
     SELECT o.webhook_id, o.message_id,
            (SELECT max(n.redelivery) + 1 FROM @extschema@.rule_webhook_queue n
             WHERE n.webhook_id = o.webhook_id AND n.message_id = o.message_id),
-           o.payload, o.rule_name,
+           o.payload, o.rule_name, o.traceparent,
            coalesce(p_from, clock_timestamp()) + p_step * (row_number() OVER (ORDER BY o.queue_id) - 1)
     FROM old o ORDER BY o.queue_id
     ON CONFLICT DO NOTHING;

@@ -1,6 +1,8 @@
 package endpoint
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -38,6 +40,21 @@ func TestTheSpecificationsExampleVerifies(t *testing.T) {
 	several := exampleHeader()
 	several.Set("webhook-signature", "v1,AAAA v2,AAAA "+exampleSignature)
 	require.NoError(t, Verify(exampleSecret, several, []byte(exampleBody), at))
+}
+
+func TestAnAsymmetricSignatureVerifiesWithThePublicKeyAlone(t *testing.T) {
+	at := time.Unix(exampleTimestamp, 0)
+	public, private, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	key := "whpk_" + base64.StdEncoding.EncodeToString(public)
+	signature := ed25519.Sign(private, []byte(exampleID+".1614265330."+exampleBody))
+	header := exampleHeader()
+	header.Set("webhook-signature", exampleSignature+" v1a,"+base64.StdEncoding.EncodeToString(signature))
+	require.NoError(t, Verify(key, header, []byte(exampleBody), at))
+	require.NoError(t, Verify(exampleSecret, header, []byte(exampleBody), at))
+
+	require.ErrorIs(t, Verify(key, header, []byte(exampleBody+" "), at), errMismatch)
+	require.ErrorIs(t, Verify(key, exampleHeader(), []byte(exampleBody), at), errMismatch, "a v1 entry is no v1a entry")
 }
 
 func post(t *testing.T, e *Endpoint, within time.Duration) (int, error) {

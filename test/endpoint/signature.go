@@ -1,12 +1,14 @@
 package endpoint
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,10 +23,11 @@ var (
 	errMismatch = errors.New("no signature matches")
 )
 
-// Verify checks a request as a receiver does who knows the secret ("whsec_…"). It is written from
-// the specification and shares nothing with the code that signs.
+// Verify checks a request as a receiver does who knows the secret ("whsec_…") or the public key
+// ("whpk_…"). It is written from the specification and shares nothing with the code that signs.
 func Verify(secret string, header http.Header, body []byte, now time.Time) error {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	kind, encoded, _ := strings.Cut(secret, "_")
+	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return fmt.Errorf("secret: %w", err)
 	}
@@ -39,16 +42,21 @@ func Verify(secret string, header http.Header, body []byte, now time.Time) error
 	if off := now.Sub(time.Unix(seconds, 0)); off > tolerance || off < -tolerance {
 		return errStale
 	}
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.", id, stamp)
-	mac.Write(body)
-	want := mac.Sum(nil)
-	for _, signature := range strings.Fields(signatures) {
-		value, ok := strings.CutPrefix(signature, "v1,")
-		if !ok {
+	content := slices.Concat([]byte(id+"."+stamp+"."), body)
+	version, valid := "v1", func(signature []byte) bool {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(content)
+		return hmac.Equal(signature, mac.Sum(nil))
+	}
+	if kind == "whpk" {
+		version, valid = "v1a", func(signature []byte) bool { return ed25519.Verify(key, content, signature) }
+	}
+	for _, entry := range strings.Fields(signatures) {
+		of, value, _ := strings.Cut(entry, ",")
+		if of != version {
 			continue
 		}
-		if got, err := base64.StdEncoding.DecodeString(value); err == nil && hmac.Equal(got, want) {
+		if signature, err := base64.StdEncoding.DecodeString(value); err == nil && valid(signature) {
 			return nil
 		}
 	}

@@ -11,6 +11,13 @@ SELECT rule_webhook_secret_set(:id, 'first', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2La
 SELECT secret_name, secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' AS given FROM rule_webhook_secrets
 WHERE webhook_id = :id ORDER BY secret_name;
 SELECT rule_webhook_get('signed') -> 'secret_names' AS names;
+-- An ed25519 key: its seed, made when only the prefix is given, or the seed and its public key.
+SELECT rule_webhook_secret_set(:id, 'pair', 'whsk_') AS secret \gset
+SELECT :'secret' ~ '^whsk_[A-Za-z0-9+/]{43}=$' AS well_formed, length(decode(substr(:'secret', 6), 'base64')) AS bytes,
+       rule_webhook_secret_set(:id, 'pair', 'whsk_') <> :'secret' AS another_one;
+SELECT rule_webhook_secret_set(:id, 'pair', :'secret') = :'secret' AS taken;
+SELECT length(rule_webhook_secret_set(:id, 'pair', 'whsk_' || translate(encode(decode(repeat('00', 64), 'hex'), 'base64'), E'\n', '')));
+SELECT rule_webhook_secret_delete(:id, 'pair');
 
 -- An error never repeats a secret.
 \a \t
@@ -28,6 +35,9 @@ FROM (VALUES
     ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', 'whsec_' || encode(decode(repeat('00', 65), 'hex'), 'base64'))$$),
     ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS')$$),
     ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', E'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n')$$),
+    ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', 'whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')$$),
+    ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', 'whsk_' || encode(decode(repeat('00', 33), 'hex'), 'base64'))$$),
+    ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', 'whpk_' || encode(decode(repeat('00', 32), 'hex'), 'base64'))$$),
     ($$UPDATE rule_webhook_secrets SET secret = NULL$$),
     ($$UPDATE rule_webhook_secrets SET created_at = NULL$$),
     ($$SELECT rule_webhook_secret_delete(0, 's')$$)

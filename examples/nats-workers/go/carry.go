@@ -54,6 +54,7 @@ func (w *worker) carry(msg jetstream.Msg) {
 		return
 	}
 	if v.verdict != "deliver" {
+		w.metrics.judged(e.path(), v.verdict)
 		w.settle(e, v)
 		return
 	}
@@ -80,6 +81,7 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 		e.stream, e.sequence = md.Stream, md.Sequence.Stream
 		m.Stream, m.Sequence = md.Stream, md.Sequence.Stream
 		m.AgeMS = max(0, w.link.now().Sub(md.Timestamp).Milliseconds())
+		w.metrics.taken.WithLabelValues("stream").Inc()
 		w.stats.took(md.NumDelivered, md.NumPending)
 	}
 	return e, m
@@ -115,6 +117,11 @@ func (w *worker) tell(e *event, o outcome, free func()) {
 		w.putAside(e, err)
 		return
 	}
+	if o.result != "released" {
+		w.metrics.judged(e.path(), v.verdict)
+	}
+	slog.Debug("tried", "path", e.path(), "webhook_id", e.webhookID, "message_id", e.messageID, "try", e.try,
+		"result", o.result, "status", o.status, "error", o.err, "duration", o.duration, "verdict", v.verdict, "wait", v.wait)
 	if v.verdict == "dead" {
 		slog.Warn("dead letter", "webhook_id", e.webhookID, "message_id", e.messageID, "try", e.try,
 			"status", o.status, "error", o.err)
@@ -142,6 +149,9 @@ func (w *worker) settle(e *event, v verdict) {
 			"stream", e.stream, "sequence", e.sequence, "reason", v.reason)
 	}
 	if e.msg == nil {
+		if !w.cfg.doStream && (v.verdict == "done" || v.verdict == "dead") {
+			w.stats.acknowledged.Add(1)
+		}
 		return
 	}
 	switch v.verdict {

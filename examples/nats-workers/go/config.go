@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -45,6 +47,10 @@ type config struct {
 	allow    []netip.Prefix
 	doStream bool
 	doQueue  bool
+
+	metricsAddr string // empty: nobody listens
+	logJSON     bool
+	logLevel    slog.Level
 }
 
 func readConfig(getenv func(string) string) (*config, error) {
@@ -62,7 +68,7 @@ func readConfig(getenv func(string) string) (*config, error) {
 		consumer: get("CONSUMER_NAME", ownName()),
 	}
 	steps := []func(func(string, string) string) error{
-		c.readSources, c.readDatabase, c.readNames, c.readBatch, c.readNetworks, c.readNATS,
+		c.readSources, c.readDatabase, c.readNames, c.readBatch, c.readNetworks, c.readNATS, c.readMonitoring,
 	}
 	for _, step := range steps {
 		if err := step(get); err != nil {
@@ -171,6 +177,43 @@ func (c *config) readNetworks(get func(string, string) string) error {
 			return wrong("WEBHOOK_ALLOW_NETWORKS", "has %q; it takes networks like 10.1.0.0/16,::1/128", s)
 		}
 		c.allow = append(c.allow, p.Masked())
+	}
+	return nil
+}
+
+func (c *config) readMonitoring(get func(string, string) string) error {
+	if addr := strings.TrimSpace(get("METRICS_ADDR", "")); addr != "" {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return wrong("METRICS_ADDR", "is %q; it takes host:port like 127.0.0.1:9464", addr)
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			return wrong("METRICS_ADDR", "has the port %q; it takes a number up to 65535", port)
+		}
+		if host == "" {
+			// Others see it only when that was asked for by address.
+			host = "127.0.0.1"
+		}
+		c.metricsAddr = net.JoinHostPort(host, port)
+	}
+	switch format := strings.TrimSpace(get("LOG_FORMAT", "text")); format {
+	case "text":
+	case "json":
+		c.logJSON = true
+	default:
+		return wrong("LOG_FORMAT", "is %q; it takes text or json", format)
+	}
+	switch level := strings.TrimSpace(get("LOG_LEVEL", "info")); level {
+	case "debug":
+		c.logLevel = slog.LevelDebug
+	case "info":
+		c.logLevel = slog.LevelInfo
+	case "warn":
+		c.logLevel = slog.LevelWarn
+	case "error":
+		c.logLevel = slog.LevelError
+	default:
+		return wrong("LOG_LEVEL", "is %q; it takes debug, info, warn or error", level)
 	}
 	return nil
 }

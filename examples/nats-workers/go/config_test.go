@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,9 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	require.Empty(t, c.allow)
 	require.True(t, c.doStream)
 	require.True(t, c.doQueue)
+	require.Empty(t, c.metricsAddr)
+	require.False(t, c.logJSON)
+	require.Equal(t, slog.LevelInfo, c.logLevel)
 }
 
 func TestAQueueWorkerNeedsNoNATS(t *testing.T) {
@@ -88,6 +92,11 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"},
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"},
 		{"WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"},
+		{"METRICS_ADDR", "METRICS_ADDR", "9464"},
+		{"METRICS_ADDR", "METRICS_ADDR", "127.0.0.1:http"},
+		{"METRICS_ADDR", "METRICS_ADDR", ":70000"},
+		{"LOG_FORMAT", "LOG_FORMAT", "xml"},
+		{"LOG_LEVEL", "LOG_LEVEL", "loud"},
 	} {
 		t.Run(strings.Join(c[1:], " "), func(t *testing.T) {
 			_, err := readConfig(environment(c[1:]...))

@@ -91,6 +91,7 @@ func (w *worker) session(working func()) error {
 	if _, err := w.db.hello(w.taking, false, []string{w.cfg.stream}); err != nil {
 		return err
 	}
+	w.link.met.Store(true)
 	working()
 	w.nats.over()
 	if consumer == nil {

@@ -22,6 +22,7 @@ const callTimeout = 15 * time.Second
 // callers see either an answer or a refusal of what they asked.
 type database struct {
 	pool     *pgxpool.Pool
+	metrics  *metrics
 	consumer string
 	group    string
 
@@ -29,7 +30,7 @@ type database struct {
 	away   atomic.Int64           // when the last line about an outage was logged; 0: Postgres is there
 }
 
-func openDatabase(ctx context.Context, cfg *config) (*database, error) {
+func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
 	pc := cfg.database.Copy()
 	// The lanes of admit and report, claim, endpoints, heartbeat and maintenance, one
 	// more each for the second calls that ask for a payload.
@@ -46,7 +47,7 @@ func openDatabase(ctx context.Context, cfg *config) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &database{pool: pool, consumer: cfg.consumer, group: cfg.group}, nil
+	return &database{pool: pool, metrics: m, consumer: cfg.consumer, group: cfg.group}, nil
 }
 
 // errNoExtension is returned when the database has no rule_engine yet.
@@ -54,10 +55,14 @@ var errNoExtension = errors.New("the extension rule_engine is not in this databa
 
 // call runs one call until it is answered. once ends it after the first
 // failure: at the start that tells a wrong configuration from an outage.
-func (d *database) call(ctx context.Context, once bool, f func(ctx context.Context, schema string) error) error {
+func (d *database) call(ctx context.Context, name string, once bool, f func(ctx context.Context, schema string) error) error {
 	var b backoff
 	for {
+		start := time.Now()
 		err := d.tryCall(ctx, f)
+		if ctx.Err() == nil {
+			d.metrics.called(name, start, err)
+		}
 		switch {
 		case err == nil:
 			if d.away.Swap(0) != 0 {
@@ -161,11 +166,11 @@ type settings struct {
 	Streams map[string]json.RawMessage `json:"streams"`
 }
 
-var capabilities = []string{"post", "publish", "v1"}
+var capabilities = []string{"post", "publish", "v1", "v1a"}
 
 func (d *database) hello(ctx context.Context, once bool, streams []string) (*welcome, error) {
 	w := &welcome{}
-	err := d.call(ctx, once, func(ctx context.Context, schema string) error {
+	err := d.call(ctx, "hello", once, func(ctx context.Context, schema string) error {
 		var leaseMS int64
 		var text string
 		err := d.pool.QueryRow(ctx, `SELECT source_id::text, lease_ms, settings::text FROM `+schema+
@@ -194,7 +199,7 @@ type endpointRow struct {
 
 // endpoints answers what changed since mark ("" for all) and the new mark.
 func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointRow, newMark string, err error) {
-	err = d.call(ctx, false, func(ctx context.Context, schema string) error {
+	err = d.call(ctx, "endpoints", false, func(ctx context.Context, schema string) error {
 		rows, newMark = nil, mark
 		var since *string
 		if mark != "" {
@@ -247,7 +252,7 @@ type claimed struct {
 }
 
 func (d *database) claim(ctx context.Context, limit int, streams []string) (rows []claimed, start time.Time, err error) {
-	err = d.call(ctx, false, func(ctx context.Context, schema string) error {
+	err = d.call(ctx, "claim", false, func(ctx context.Context, schema string) error {
 		rows, start = nil, time.Now()
 		rs, err := d.pool.Query(ctx, `SELECT queue_id, action, webhook_id, message_id, redelivery, try,
 			payload, stream, subject, headers::text FROM `+schema+`.rule_worker_claim($1, $2, $3)`,
@@ -283,7 +288,7 @@ type verdict struct {
 }
 
 func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
-	return verdicts(ctx, d, messages, "try", "rule_worker_admit")
+	return verdicts(ctx, d, messages, "try", "admit")
 }
 
 func (d *database) report(ctx context.Context, attempts []attempt) ([]verdict, error) {
@@ -291,19 +296,19 @@ func (d *database) report(ctx context.Context, attempts []attempt) ([]verdict, e
 	for i := range attempts {
 		attempts[i].StartedMSAgo = time.Since(attempts[i].started).Milliseconds()
 	}
-	return verdicts(ctx, d, attempts, "NULL::integer", "rule_worker_report")
+	return verdicts(ctx, d, attempts, "NULL::integer", "report")
 }
 
-func verdicts[Q any](ctx context.Context, d *database, members []Q, try, function string) ([]verdict, error) {
+func verdicts[Q any](ctx context.Context, d *database, members []Q, try, call string) ([]verdict, error) {
 	var answers []verdict
-	err := d.call(ctx, false, func(ctx context.Context, schema string) error {
+	err := d.call(ctx, call, false, func(ctx context.Context, schema string) error {
 		text, err := json.Marshal(members)
 		if err != nil {
 			return err
 		}
 		start := time.Now()
 		rs, err := d.pool.Query(ctx, `SELECT ordinal, verdict, wait_ms, reason, `+try+` FROM `+schema+
-			`.`+function+`($1, $2::jsonb)`, d.consumer, string(text))
+			`.rule_worker_`+call+`($1, $2::jsonb)`, d.consumer, string(text))
 		if err != nil {
 			return err
 		}
@@ -318,7 +323,7 @@ func verdicts[Q any](ctx context.Context, d *database, members []Q, try, functio
 				return err
 			}
 			if ordinal < 1 || ordinal > len(answers) {
-				return fmt.Errorf("%s answered about member %d of %d", function, ordinal, len(answers))
+				return fmt.Errorf("%s answered about member %d of %d", call, ordinal, len(answers))
 			}
 			answers[ordinal-1] = verdict{deref(word), deref(reason),
 				time.Duration(deref(waitMS)) * time.Millisecond, deref(try), start}
@@ -330,7 +335,7 @@ func verdicts[Q any](ctx context.Context, d *database, members []Q, try, functio
 
 // heartbeat answers which of the holds are lost.
 func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost holds, err error) {
-	err = d.call(ctx, true, func(ctx context.Context, schema string) error {
+	err = d.call(ctx, "heartbeat", true, func(ctx context.Context, schema string) error {
 		t, err := json.Marshal(totals)
 		if err != nil {
 			return err

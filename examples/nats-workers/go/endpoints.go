@@ -20,7 +20,7 @@ type endpoint struct {
 	method  string
 	header  http.Header
 	timeout time.Duration
-	keys    [][]byte
+	keys    []signingKey
 	// broken is set when no request can be made of the row; each try fails with it.
 	broken error
 }

@@ -81,6 +81,12 @@ func (h *holdings) remove(e *event) {
 	h.mu.Unlock()
 }
 
+func (h *holdings) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.events)
+}
+
 func (h *holdings) all() []*event {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -14,6 +14,7 @@ type stats struct {
 	tries, spent                         atomic.Int64 // number and nanoseconds
 }
 
+// took counts an event, how often it was handed out and how many wait behind it.
 func (s *stats) took(deliveries, pending uint64) {
 	s.delivered.Add(1)
 	if deliveries > 1 {
@@ -109,12 +110,17 @@ func (w *worker) lastHeartbeat() {
 	_, _, _ = w.db.heartbeat(ctx, w.totals(false), holds{Queue: []int64{}, Receipts: []receipt{}})
 }
 
+// queueTotals is what stands for a stream's name in the totals of a worker that takes
+// events from the queue alone. How many wait there is for the database to say.
+const queueTotals = "rule_webhook_queue"
+
 func (w *worker) totals(active bool) []total {
+	source := w.cfg.stream
 	if !w.cfg.doStream {
-		return []total{}
+		source = queueTotals
 	}
 	t := total{
-		Stream:       w.cfg.stream,
+		Stream:       source,
 		Group:        w.cfg.group,
 		Delivered:    w.stats.delivered.Load(),
 		Acknowledged: w.stats.acknowledged.Load(),
@@ -126,7 +132,12 @@ func (w *worker) totals(active bool) []total {
 		avg := float64(w.stats.spent.Load()) / float64(tries) / 1e6
 		t.AvgMS = &avg
 	}
-	return []total{t}
+	all := []total{t}
+	if !w.cfg.doStream && w.link.met.Load() {
+		// It has said that it reaches the stream, and takes nothing from there.
+		all = append(all, total{Stream: w.cfg.stream, Group: w.cfg.group, Active: active})
+	}
+	return all
 }
 
 // keepInProgress tells NATS about messages that are held for long, mostly

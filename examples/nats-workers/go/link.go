@@ -17,6 +17,7 @@ type link struct {
 	nc atomic.Pointer[nats.Conn]
 	js atomic.Pointer[jetstream.JetStream]
 
+	met    atomic.Bool  // the database was told that the stream is in reach
 	there  atomic.Bool  // the stream was there when last looked for
 	paused atomic.Int64 // no publishing before this moment (ns since began)
 	clock  atomic.Int64 // how far the server's clock is ahead of ours, ns
@@ -24,8 +25,12 @@ type link struct {
 
 // reaches tells whether a publish to the stream has a chance now.
 func (l *link) reaches() bool {
+	return l.connected() && l.there.Load() && time.Since(began) >= time.Duration(l.paused.Load())
+}
+
+func (l *link) connected() bool {
 	nc := l.nc.Load()
-	return nc != nil && nc.IsConnected() && l.there.Load() && time.Since(began) >= time.Duration(l.paused.Load())
+	return nc != nil && nc.IsConnected()
 }
 
 // pause keeps publishing away from a stream that just failed to take something.

@@ -25,14 +25,19 @@ func run(getenv func(string) string) int {
 		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
 		return 2
 	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	slog.SetDefault(newLogger(cfg, os.Stderr))
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 
-	err = newWorker(cfg).run(ctx)
+	w := newWorker(cfg)
+	monitor, err := startMonitor(ctx, w)
+	if err == nil {
+		err = w.run(ctx)
+		monitor.close()
+	}
 	var wrong *configError
 	if errors.As(err, &wrong) {
 		fmt.Fprintln(os.Stderr, oneLine(wrong.Error()))

@@ -38,6 +38,10 @@ func (d *database) maintain(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	var ms int64
+	start := time.Now()
 	err = d.pool.QueryRow(ctx, `SELECT `+schema+`.rule_worker_maintain($1)`, d.consumer).Scan(&ms)
+	if ctx.Err() == nil {
+		d.metrics.called("maintain", start, err)
+	}
 	return time.Duration(ms) * time.Millisecond, err
 }

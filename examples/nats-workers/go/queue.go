@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rule_engine/nats/wire"
 )
 
 const publishTimeout = 2 * time.Second
@@ -42,6 +44,10 @@ func (w *worker) runQueue() {
 				continue
 			}
 			posts++
+			w.metrics.taken.WithLabelValues("queue").Inc()
+			if !w.cfg.doStream {
+				w.stats.took(uint64(row.try), 0)
+			}
 			w.load.add(len(row.payload))
 			w.busy.Go(func() {
 				defer w.load.remove(len(row.payload))
@@ -57,10 +63,14 @@ func (w *worker) runQueue() {
 }
 
 func (w *worker) carryRow(row claimed, start time.Time) {
+	var trace string
+	if t := header(row.headers).Get(wire.HeaderTraceparent); wire.ValidTraceparent(t) {
+		trace = t
+	}
 	e := &event{
 		queueID: row.queueID, webhookID: row.webhookID, messageID: row.messageID,
 		redelivery: row.redelivery, try: row.try, body: []byte(row.payload),
-		trace: header(row.headers).Get("traceparent"),
+		trace: trace,
 	}
 	e.leased(start, w.lease)
 	w.held.add(e)
@@ -128,6 +138,7 @@ func (w *worker) publish(claims []claimed, start time.Time) {
 			}
 		}
 		o.duration = time.Since(o.started)
+		w.metrics.published.WithLabelValues(o.result).Inc()
 		attempts[i] = newAttempt(e, o)
 	}
 	busy, wait := w.reportPublished(attempts)

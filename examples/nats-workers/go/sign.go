@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,24 +20,62 @@ const (
 	signatureHeader = "Webhook-Signature"
 )
 
-var errSecret = errors.New("a signing secret of the webhook is not whsec_ and base64")
+var errSecret = errors.New("a signing secret of the webhook is neither whsec_ nor whsk_ and base64 of a key")
 
-// signingKeys reads secrets of the form whsec_ and base64. A webhook with a
-// secret that cannot be read is not sent at all: its receiver counts on it.
-func signingKeys(secrets []string) ([][]byte, error) {
-	var keys [][]byte
+// signingKey makes one entry of a signature header.
+type signingKey struct {
+	shared  []byte             // v1: the receiver has the same
+	private ed25519.PrivateKey // v1a: the receiver has the public half; nil for v1
+}
+
+func (k signingKey) sign(content []byte) string {
+	if k.private != nil {
+		return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, content))
+	}
+	mac := hmac.New(sha256.New, k.shared)
+	mac.Write(content)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// signingKeys reads secrets of the form whsec_ or whsk_ and base64. A webhook
+// with a secret that cannot be read is not sent at all: its receiver counts on it.
+func signingKeys(secrets []string) ([]signingKey, error) {
+	var keys []signingKey
 	for _, s := range secrets {
-		text, ok := strings.CutPrefix(s, "whsec_")
-		if !ok {
+		kind, text, _ := strings.Cut(s, "_")
+		secret, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+		if err != nil || len(secret) == 0 {
 			return nil, errSecret
 		}
-		key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
-		if err != nil || len(key) == 0 {
+		switch kind {
+		case "whsec":
+			keys = append(keys, signingKey{shared: secret})
+		case "whsk":
+			private := privateKey(secret)
+			if private == nil {
+				return nil, errSecret
+			}
+			keys = append(keys, signingKey{private: private})
+		default:
 			return nil, errSecret
 		}
-		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// privateKey takes a seed, alone or with its public key behind it, as the
+// libraries of the specification write it; nil for anything else.
+func privateKey(secret []byte) ed25519.PrivateKey {
+	switch len(secret) {
+	case ed25519.SeedSize, ed25519.PrivateKeySize:
+	default:
+		return nil
+	}
+	private := ed25519.NewKeyFromSeed(secret[:ed25519.SeedSize])
+	if !slices.Equal(private[:len(secret)], secret) {
+		return nil
+	}
+	return private
 }
 
 // webhookID is how a message id travels. Receivers may put it into file names
@@ -57,24 +97,17 @@ func unusual(r rune) bool {
 
 // sign puts the three headers of one try into h. The timestamp is the try's:
 // receivers refuse old ones.
-func sign(h http.Header, keys [][]byte, messageID string, at time.Time, body []byte) {
+func sign(h http.Header, keys []signingKey, messageID string, at time.Time, body []byte) {
 	id, stamp := webhookID(messageID), strconv.FormatInt(at.Unix(), 10)
 	h[idHeader] = []string{id}
 	h[timestampHeader] = []string{stamp}
 	if len(keys) == 0 {
 		return
 	}
-	head := []byte(id + "." + stamp + ".")
-	var signatures strings.Builder
+	content := slices.Concat([]byte(id+"."+stamp+"."), body)
+	signatures := make([]string, len(keys))
 	for i, key := range keys {
-		if i > 0 {
-			signatures.WriteByte(' ')
-		}
-		mac := hmac.New(sha256.New, key)
-		mac.Write(head)
-		mac.Write(body)
-		signatures.WriteString("v1,")
-		signatures.WriteString(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+		signatures[i] = key.sign(content)
 	}
-	h[signatureHeader] = []string{signatures.String()}
+	h[signatureHeader] = []string{strings.Join(signatures, " ")}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -24,6 +26,10 @@ type goldenSignatures struct {
 		MessageID string `json:"message_id"`
 		WebhookID string `json:"webhook_id"`
 	} `json:"webhook_ids"`
+	PublicKeys []struct {
+		Secret    string
+		PublicKey string `json:"public_key"`
+	} `json:"public_keys"`
 }
 
 func readSignatures(t *testing.T) (g goldenSignatures) {
@@ -51,6 +57,17 @@ func TestSignaturesAreTheGoldenOnes(t *testing.T) {
 	}
 }
 
+func TestAPublicKeyIsTheGoldenOneOfItsSeed(t *testing.T) {
+	g := readSignatures(t)
+	require.NotEmpty(t, g.PublicKeys)
+	for _, c := range g.PublicKeys {
+		keys, err := signingKeys([]string{c.Secret})
+		require.NoError(t, err)
+		public := keys[0].private.Public().(ed25519.PublicKey)
+		require.Equal(t, c.PublicKey, "whpk_"+base64.StdEncoding.EncodeToString(public))
+	}
+}
+
 func TestMessageIDsTravelAsInTheGoldenFile(t *testing.T) {
 	for _, c := range readSignatures(t).WebhookIDs {
 		require.Equal(t, c.WebhookID, webhookID(c.MessageID))
@@ -58,7 +75,10 @@ func TestMessageIDsTravelAsInTheGoldenFile(t *testing.T) {
 }
 
 func TestASecretThatCannotBeReadStopsTheWebhookAndIsNotShown(t *testing.T) {
-	for _, secret := range []string{"", "whsec_", "whsec_!hunter2!", "hunter2", "whsk_aHVudGVyMg=="} {
+	for _, secret := range []string{"", "whsec_", "whsec_!hunter2!", "hunter2", "whsk_", "whsk_aHVudGVyMg==",
+		// 32 bytes that are not the public key of the 32 before.
+		"whsk_" + base64.StdEncoding.EncodeToString(make([]byte, 64)),
+		"whpk_" + base64.StdEncoding.EncodeToString(make([]byte, 32))} {
 		_, err := signingKeys([]string{"whsec_aHVudGVyMg==", secret})
 		require.ErrorIs(t, err, errSecret, "%q", secret)
 		require.False(t, strings.Contains(err.Error(), "hunter2"))

@@ -24,6 +24,7 @@ type worker struct {
 	held      *holdings
 	load      load
 	stats     stats
+	metrics   *metrics
 	lease     time.Duration
 	settings  settings
 
@@ -46,6 +47,7 @@ func newWorker(cfg *config) *worker {
 		cfg:     cfg,
 		sender:  newSender(cfg.batch, guard{cfg.allow}),
 		held:    newHoldings(),
+		metrics: newMetrics(),
 		tellers: make(chan struct{}, 2*cfg.batch),
 	}
 	w.slots.stream, w.slots.queue = newSlots(cfg.batch), newSlots(cfg.batch)
@@ -113,7 +115,7 @@ func (w *worker) run(ctx context.Context) error {
 
 // begin waits for the database and introduces this process to it.
 func (w *worker) begin(ctx context.Context) error {
-	db, err := openDatabase(ctx, w.cfg)
+	db, err := openDatabase(ctx, w.cfg, w.metrics)
 	if err != nil {
 		return err
 	}
@@ -147,16 +149,19 @@ func (w *worker) send(e *event) outcome {
 	if err != nil || ep == nil {
 		return released
 	}
+	came := time.Now()
 	if err := w.sender.enter(w.taking); err != nil {
 		return released
 	}
 	defer w.sender.leave()
+	w.metrics.turn.Observe(time.Since(came).Seconds())
 	if w.taking.Err() != nil || e.left() < w.enough(ep.timeout) {
 		return released
 	}
 	o := w.sender.try(w.sending, ep, e)
 	if o.result != "released" {
 		w.stats.sent(o.duration)
+		w.metrics.tried(o)
 	}
 	return o
 }
