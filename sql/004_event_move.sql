@@ -50,7 +50,14 @@ DECLARE
     v_bytes bytea := @extschema@._rule_payload_bytes(p_base64);
     v_json jsonb := @extschema@._rule_payload_json(v_bytes);
 BEGIN
-    verdict := p_verdict;
+    -- Put aside, an event has not failed: what the queue cannot send waits in the stream, for as long as it lasts.
+    IF v_json IS NULL AND p_verdict = 'aside' THEN
+        verdict := 'again';
+        wait_ms := 5000;
+        reason := 'it waits in the stream, since the payload is not JSON';
+        RETURN;
+    END IF;
+    verdict := CASE p_verdict WHEN 'aside' THEN 'queued' ELSE p_verdict END;
     IF v_json IS NULL AND verdict = 'queued' THEN
         -- The queue sends JSON. What is none did not come from SQL.
         verdict := 'dead';

@@ -88,7 +88,10 @@ BEGIN
     WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = 0 AND r.state = 'leased';
     SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
     FROM @extschema@._rule_event_move(p_webhook_id, p_message_id, 0, v_receipt.retry_count, v_receipt.refusals,
-        v_receipt.first_tried_at, p_base64, 'queued', 0, NULL, NULL, NULL) m;
+        v_receipt.first_tried_at, p_base64,
+        -- What kills its workers must not stay in the stream.
+        CASE WHEN v_receipt.lease_losses + (v_receipt.state = 'leased')::integer >= 3 THEN 'queued' ELSE 'aside' END,
+        0, NULL, NULL, NULL) m;
     IF verdict = 'dead' THEN
         verdict := 'drop';
         reason := 'dead letter: ' || reason;
