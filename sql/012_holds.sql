@@ -19,7 +19,10 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_held()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_notify('rule_engine_held', NEW.webhook_id::text);
+    -- NOTIFY fails when nobody reads the server's queue of them, and with it the report that brought the hold.
+    IF pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('rule_engine_held', NEW.webhook_id::text);
+    END IF;
     RETURN NULL;
 END
 $$;
