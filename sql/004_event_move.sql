@@ -6,8 +6,9 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_event_store(
     p_first_tried_at timestamptz, p_bytes bytea, p_json jsonb,
     p_dead boolean, p_delay_ms integer, p_status integer, p_error text, p_answer text)
 RETURNS boolean LANGUAGE plpgsql
--- An application that publishes the same message id again, and has not ended, is not waited for.
-SET lock_timeout = '200ms'
+-- An application that publishes the same message id again, and has not ended, is not waited for: a batch may hold hundreds
+-- of its ids, and a worker waits 15 s for a call.
+SET lock_timeout = '20ms'
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
