@@ -35,13 +35,17 @@ func (p *Pool) restLater() {
 func (p *Pool) rest() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.link == nil || p.uses > 0 || p.attempt != nil || time.Since(p.usedAt) < p.config.IdleTimeout {
+	if p.closed || p.link == nil || p.link.over.Load() || p.uses > 0 || p.attempt != nil ||
+		time.Since(p.usedAt) < p.config.IdleTimeout {
 		return
 	}
 	if !p.link.ready() {
-		// NATS is known to be away, which is not to be waited out again.
-		p.failure = p.named(p.link.why())
+		// Closed now it would not notice that NATS is there again, and the next use
+		// would be told of an outage that has passed.
+		p.idle.Reset(p.config.IdleTimeout)
+		return
 	}
 	go guard(p.link.conn.Close)
-	p.link = nil
+	// A second connection may have failed while this one stood.
+	p.link, p.failure = nil, nil
 }

@@ -44,3 +44,41 @@ func TestAPoolIsNotClosedWhileItWaitsForAnAck(t *testing.T) {
 	p.Close()
 	<-done
 }
+
+func TestAPoolThatRestsForgetsWhatFailedWhileItsConnectionStood(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f, func(c *Config) {
+		c.IdleTimeout = 200 * time.Millisecond
+		c.MaxConnections = 2
+		c.ConnectionTimeout = 100 * time.Millisecond
+	})
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	first := p.carrier()
+	// In doubt, the server answers neither the PING nor the second connection.
+	f.mute.Store(true)
+	p.failOver(first)
+	require.Eventually(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.attempt == nil
+	}, 2*time.Second, time.Millisecond)
+	f.mute.Store(false)
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	require.Same(t, first, p.carrier())
+	require.Eventually(t, func() bool { return f.open.Load() == 0 }, 2*time.Second, 5*time.Millisecond)
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+}
+
+func TestAnIdlePoolKeepsAConnectionThatIsLostUntilItStandsAgain(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	f.mute.Store(true)
+	f.cut()
+	require.Eventually(t, func() bool { return !p.stands() }, 2*time.Second, time.Millisecond)
+	time.Sleep(2 * p.config.IdleTimeout)
+	f.mute.Store(false)
+	require.Eventually(t, p.stands, 2*time.Second, time.Millisecond)
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	require.Eventually(t, func() bool { return f.open.Load() == 0 }, 2*time.Second, 5*time.Millisecond)
+}

@@ -6,8 +6,9 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_event_store(
     p_first_tried_at timestamptz, p_bytes bytea, p_json jsonb,
     p_dead boolean, p_delay_ms integer, p_status integer, p_error text, p_answer text)
 RETURNS boolean LANGUAGE plpgsql
--- An application that publishes the same message id again, and has not ended, is not waited for.
-SET lock_timeout = '200ms'
+-- An application that publishes the same message id again, and has not ended, is not waited for: a batch may hold hundreds
+-- of its ids, and a worker waits 15 s for a call.
+SET lock_timeout = '20ms'
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -50,7 +51,14 @@ DECLARE
     v_bytes bytea := @extschema@._rule_payload_bytes(p_base64);
     v_json jsonb := @extschema@._rule_payload_json(v_bytes);
 BEGIN
-    verdict := p_verdict;
+    -- Put aside, an event has not failed: what the queue cannot send waits in the stream, for as long as it lasts.
+    IF v_json IS NULL AND p_verdict = 'aside' THEN
+        verdict := 'again';
+        wait_ms := 5000;
+        reason := 'it waits in the stream, since the payload is not JSON';
+        RETURN;
+    END IF;
+    verdict := CASE p_verdict WHEN 'aside' THEN 'queued' ELSE p_verdict END;
     IF v_json IS NULL AND verdict = 'queued' THEN
         -- The queue sends JSON. What is none did not come from SQL.
         verdict := 'dead';

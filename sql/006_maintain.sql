@@ -39,13 +39,16 @@ BEGIN
         WHERE k.table_name = v_rows.name;
     END LOOP;
     PERFORM @extschema@._rule_queue_measure();
+    -- It may wait for others, which nobody else should for the lock of a TRUNCATE.
+    PERFORM @extschema@._rule_pgmq_maintain(p_max_rows);
     SELECT * INTO v_ring FROM @extschema@._rule_ring_maintain('rule_webhook_attempts', 'started_at',
         'r.outcome <> ''delivered''', 'false', p_max_rows);
     v_report := v_report || jsonb_build_object('rule_webhook_attempts', v_ring.report);
     SELECT * INTO v_ring FROM @extschema@._rule_ring_maintain('rule_nats_publish_history', 'published_at',
         'NOT r.success', format('r.expires_at IS NULL OR r.expires_at > %L::timestamptz', clock_timestamp()), p_max_rows);
     PERFORM @extschema@._rule_history_left(v_ring.newest);
-    PERFORM @extschema@._rule_pgmq_maintain(p_max_rows);
+    -- Last: it holds up publishers until the end. A restore does not bring it along.
+    PERFORM @extschema@._rule_pgmq_following(@extschema@._rule_pgmq_carries());
     v_report := v_report || jsonb_build_object('rule_nats_publish_history', v_ring.report, 'rolled_up', v_rolled);
     UPDATE @extschema@.rule_engine_upkeep u
     SET maintained_at = clock_timestamp(), more = jsonb_path_exists(v_report, 'strict $.**.more ? (@ == true)');

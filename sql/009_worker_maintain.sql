@@ -14,6 +14,8 @@ RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 AS $$
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
+    -- Not a claim's: a worker waits 15 s for one, and a queue of millions takes longer to count.
+    PERFORM @extschema@._rule_queue_measure();
     IF @extschema@._rule_roll_up_due_ms() = 0 THEN
         -- Looking for old rows reads whole tables: not as often as the views need a roll-up.
         IF EXISTS (SELECT FROM @extschema@.rule_engine_upkeep u
@@ -25,8 +27,8 @@ BEGIN
         END IF;
     END IF;
     -- Still due: it left something, or another session maintains.
-    RETURN greatest(1000, @extschema@._rule_roll_up_due_ms());
+    RETURN greatest(1000, least(@extschema@._rule_roll_up_due_ms(), @extschema@._rule_queue_measure_ms()));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_maintain(text) IS
-    'For workers: rolls history and attempts up when nobody has for five minutes, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';
+    'For workers: counts what waits, where the queue has a limit, rolls history and attempts up when nobody has for five minutes, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';

@@ -14,6 +14,12 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_queue_measure_due() IS
     'Internal: the limits whose measure is old, and what it was. Measuring takes a twentieth of the time at most.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_queue_measure_ms()
+RETURNS integer LANGUAGE sql STABLE
+AS $$ SELECT 5000 WHERE EXISTS (SELECT FROM @extschema@._rule_queue_limits()) $$;
+COMMENT ON FUNCTION @extschema@._rule_queue_measure_ms() IS
+    'Internal: how often a worker is to measure, in ms; NULL where there is no limit.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_queue_measure()
 RETURNS void LANGUAGE plpgsql
 AS $$
@@ -68,7 +74,7 @@ BEGIN
             RAISE WARNING USING MESSAGE = format('%s is %s %% full', v_limit.name, trunc(v_fill)),
                 HINT = 'At its limit new events are refused. Let workers deliver what waits, or raise the limit; see webhook_queue_fill.';
         END IF;
-        -- A worker waits meanwhile. The next one goes on with the oldest.
+        -- A roll-up waits meanwhile. The next one goes on with the oldest.
         EXIT WHEN clock_timestamp() > v_start + interval '100 milliseconds';
     END LOOP;
 END

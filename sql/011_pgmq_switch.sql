@@ -13,6 +13,17 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_queues_make() IS
     'Internal: makes queues in pgmq for webhooks that have none, at most 100 at once.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_carries()
+RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM @extschema@.rule_engine_settings s WHERE s.queue_backend = 'pgmq')
+       AND @extschema@._rule_pgmq_problem() IS NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_pgmq_carries() IS
+    'Internal: whether the queue is pgmq''s by the setting, and pgmq can keep it.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_switch()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,8 +56,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_webhook()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM @extschema@.rule_engine_settings s WHERE s.queue_backend = 'pgmq')
-       AND @extschema@._rule_pgmq_problem() IS NULL THEN
+    IF @extschema@._rule_pgmq_carries() THEN
         PERFORM @extschema@._rule_pgmq_queue_make(NEW.webhook_id);
     END IF;
     RETURN NULL;
@@ -121,13 +131,11 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_maintain(p_max_rows bigint)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_on boolean := EXISTS (SELECT FROM @extschema@.rule_engine_settings s WHERE s.queue_backend = 'pgmq');
-    v_there boolean := @extschema@._rule_pgmq_problem() IS NULL;
     v_left bigint := p_max_rows;
     v_rows bigint;
     v_webhook_id integer;
 BEGIN
-    IF v_on AND v_there THEN
+    IF @extschema@._rule_pgmq_carries() THEN
         PERFORM @extschema@._rule_pgmq_queues_make();
         FOR v_webhook_id IN
             SELECT w.webhook_id FROM @extschema@.rule_webhooks w WHERE @extschema@._rule_pgmq_queue(w.webhook_id) IS NOT NULL
@@ -136,7 +144,7 @@ BEGIN
             v_left := v_left - @extschema@._rule_pgmq_fill(v_webhook_id, v_left);
         END LOOP;
         PERFORM @extschema@._rule_pgmq_queues_drop(false);
-    ELSIF v_there AND EXISTS (SELECT FROM @extschema@._rule_pgmq_queues()) THEN
+    ELSIF @extschema@._rule_pgmq_problem() IS NULL AND EXISTS (SELECT FROM @extschema@._rule_pgmq_queues()) THEN
         -- A number must not be taken for that of a message in a later queue.
         UPDATE @extschema@.rule_webhook_queue q SET pgmq_msg_id = NULL
         FROM (SELECT q.queue_id FROM @extschema@.rule_webhook_queue q WHERE q.pgmq_msg_id IS NOT NULL
@@ -147,9 +155,7 @@ BEGIN
             PERFORM @extschema@._rule_pgmq_queues_drop(true);
         END IF;
     END IF;
-    -- Last: it holds up publishers until the end. A restore does not bring it along.
-    PERFORM @extschema@._rule_pgmq_following(v_on AND v_there);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_maintain(bigint) IS
-    'Internal: brings pgmq in step with the setting: its queues, messages that are missing, and whether messages follow their rows.';
+    'Internal: brings pgmq in step with the setting: its queues, and messages that are missing.';

@@ -19,7 +19,10 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_held()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_notify('rule_engine_held', NEW.webhook_id::text);
+    -- NOTIFY fails when nobody reads the server's queue of them, and with it the report that brought the hold.
+    IF pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('rule_engine_held', NEW.webhook_id::text);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -88,7 +91,10 @@ BEGIN
     WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = 0 AND r.state = 'leased';
     SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
     FROM @extschema@._rule_event_move(p_webhook_id, p_message_id, 0, v_receipt.retry_count, v_receipt.refusals,
-        v_receipt.first_tried_at, p_base64, 'queued', 0, NULL, NULL, NULL) m;
+        v_receipt.first_tried_at, p_base64,
+        -- What kills its workers must not stay in the stream.
+        CASE WHEN v_receipt.lease_losses + (v_receipt.state = 'leased')::integer >= 3 THEN 'queued' ELSE 'aside' END,
+        0, NULL, NULL, NULL) m;
     IF verdict = 'dead' THEN
         verdict := 'drop';
         reason := 'dead letter: ' || reason;

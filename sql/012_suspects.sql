@@ -6,6 +6,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_id bigint;
+    v_due boolean;
 BEGIN
     alone := false;
     rows := '{}';
@@ -18,13 +19,14 @@ BEGIN
     IF alone THEN
         RETURN;
     END IF;
-    SELECT q.queue_id INTO v_id
+    -- The first one is waited for, if not for long: until then the others have their turn.
+    SELECT q.queue_id, q.next_retry_at <= p_now INTO v_id, v_due
     FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
-    WHERE q.lease_losses >= 3 AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
+    WHERE q.lease_losses >= 3 AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now + interval '30 seconds'
       AND w.enabled AND w.held_since IS NULL
       AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints e WHERE e.webhook_id = w.webhook_id AND e.open_until > p_now)
     ORDER BY q.queue_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED;
-    IF v_id IS NULL THEN
+    IF v_due IS NOT TRUE THEN
         RETURN;
     END IF;
     alone := true;
@@ -37,3 +39,26 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_claim_suspect(text, timestamptz) IS
     'Internal: leases an event that is to be run alone, and says whether the worker gets nothing else now.';
+
+-- A worker that died may leave hundreds of them, and all else would wait until the last one has been run.
+CREATE OR REPLACE FUNCTION @extschema@._rule_suspect_ended()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_turn timestamptz := clock_timestamp() + least(interval '30 seconds', clock_timestamp() - OLD.started_at);
+BEGIN
+    WITH next AS (
+        SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+        WHERE q.lease_losses >= 3 AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at < v_turn
+        ORDER BY q.queue_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = v_turn FROM next WHERE q.queue_id = next.queue_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_suspect_ended() IS
+    'Internal trigger: after an event that was run alone, lets the next such one wait for as long as that took.';
+
+CREATE OR REPLACE TRIGGER rule_webhook_queue_suspect_ended
+    AFTER UPDATE OF status ON @extschema@.rule_webhook_queue
+    FOR EACH ROW WHEN (OLD.lease_losses >= 3 AND OLD.status = 'processing' AND NEW.status <> 'processing')
+    EXECUTE FUNCTION @extschema@._rule_suspect_ended();

@@ -213,3 +213,27 @@ func TestManyLargeMessagesOfAStrangerAreHandledInParts(t *testing.T) {
 	b.count(t, 100, "SELECT count(*) FROM rule_webhook_dead_letters")
 	b.settled(t)
 }
+
+func TestMessageIDsThatAnOpenTransactionUsesHoldUpNoOther(t *testing.T) {
+	b := setup(t)
+	held, other := b.webhook(t, "held", "nats"), b.webhook(t, "other", "nats")
+	ids := names("event", 200)
+	for _, id := range ids {
+		published(t, b.application, held, id)
+	}
+	b.must(t, "SELECT rule_webhook_hold($1, 'maintenance')", held)
+	// As a publish of the same events leaves them while NATS is away.
+	tx, err := b.admin.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route)
+		SELECT $1, id, '{}', 'publish' FROM unnest($2::text[]) id`, held, ids)
+	require.NoError(t, err)
+
+	b.worker(t, "BATCH_SIZE=200")
+	b.count(t, 1, "SELECT (count(*) > 0)::integer FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+	published(t, b.application, other, "other")
+	b.arrived(t, "other")
+	require.NoError(t, tx.Rollback(t.Context()))
+	b.inStream(t, 0)
+	b.count(t, len(ids), "SELECT count(*) FROM rule_webhook_queue WHERE status = 'pending' AND route = 'post'")
+}

@@ -18,13 +18,15 @@ SELECT verdict, reason, wait_ms FROM t.admit('w', t.message('held', 'streamed', 
 SELECT verdict, reason FROM t.admit('w', t.message('held', 'streamed', :'x'));
 SELECT payload, status, route, retry_count, next_retry_at <= clock_timestamp() AS due FROM rule_webhook_queue WHERE message_id = 'streamed';
 SELECT count(*) AS receipts FROM rule_webhook_receipts;
--- One that is no JSON ends; one that has a row already leaves it to the queue.
-SELECT verdict, reason FROM t.admit('w', t.message('held', 'no json') || jsonb_build_object('payload', 'eA=='));
+-- One that is no JSON, which the queue cannot send, stays; one that has a row already leaves it to the queue.
+SELECT verdict, reason, wait_ms FROM t.admit('w', t.message('held', 'no json') || jsonb_build_object('payload', 'eA=='));
 INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route, next_retry_at) VALUES (:id, 'both ways', '"b"', 'stream', now() + interval '30 s');
 SELECT verdict, reason FROM t.admit('w', t.message('held', 'both ways'));
 SELECT route, next_retry_at <= clock_timestamp() AS due FROM rule_webhook_queue WHERE message_id = 'both ways';
 -- Set going again, two a second.
 SELECT rule_webhook_resume(:id, 2) AS events, rule_webhook_resume(:id) AS not_held_any_more;
+SELECT verdict, try FROM t.admit('w', t.message('held', 'no json'));
+SELECT verdict FROM t.report('w', t.tried('held', 'no json', 200));
 SELECT payload, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 1) AS after_seconds FROM rule_webhook_queue WHERE webhook_id = :id AND payload <> '"later"' ORDER BY queue_id;
 SELECT verdict, reason FROM t.admit('w', t.message('held', 'streamed', :'x'));
 -- A hundred a second, where nothing else is said.

@@ -68,6 +68,23 @@ SELECT verdict, pg_temp.dies() FROM t.admit('w1', t.message('poisoned', 'both'))
 SELECT verdict, reason FROM t.admit('w1', t.message('poisoned', 'both'));
 SELECT pg_temp.claimed('w3');
 SELECT message_id, route, lease_losses FROM rule_webhook_queue WHERE message_id = 'both';
+
+-- Of many one is run, then the others have their turn, for as long as it took.
+UPDATE rule_webhook_queue SET status = 'success', leased_by = NULL, lease_until = NULL, completed_at = now();
+SELECT pg_temp.dies();
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, lease_losses) SELECT :id, 'left ' || n, '{}', 3 FROM generate_series(1, 3) n;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) VALUES (:id, 'innocent', '{}');
+SELECT pg_temp.claimed('w1');
+UPDATE rule_webhook_queue SET started_at = started_at - interval '10 seconds' WHERE message_id = 'left 1';
+SELECT pg_temp.said('w1', 'left 1', 200);
+SELECT pg_temp.claimed('w1'), pg_temp.said('w1', 'innocent', 200);
+SELECT verdict FROM t.admit('w1', t.message('poisoned', 'innocent, too'));
+SELECT verdict FROM t.report('w1', t.tried('poisoned', 'innocent, too', 200));
+SELECT message_id, next_retry_at - clock_timestamp() BETWEEN interval '5 seconds' AND interval '10 seconds' AS waits
+FROM rule_webhook_queue WHERE status = 'pending' ORDER BY queue_id;
+SELECT pg_temp.claimed('w1');
+UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending';
+SELECT pg_temp.claimed('w1');
 DELETE FROM rule_webhook_attempts WHERE webhook_id = :id;
 SELECT rule_webhook_delete(:id);
 DELETE FROM rule_webhook_drops;

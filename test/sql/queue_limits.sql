@@ -92,7 +92,7 @@ SELECT message_id, success FROM rule_nats_publish_history ORDER BY publish_id;
 DELETE FROM rule_nats_publish_history;
 DELETE FROM rule_webhook_queue;
 
--- The measure: a worker's claim and maintenance count what waits, at most every 5 s, and warn once.
+-- The measure: maintenance, a worker's too, counts what waits, at most every 5 s, and warns once.
 UPDATE rule_webhooks SET publish_mode = 'queue', queue_max_events = 10 WHERE webhook_id = :id;
 DELETE FROM rule_webhook_queue_fill;
 CREATE FUNCTION t.later() RETURNS void LANGUAGE sql AS $$ UPDATE re.rule_webhook_queue_fill SET measured_at = measured_at - interval '10 seconds' $$;
@@ -106,22 +106,25 @@ BEGIN
     FOR i IN 1 .. 600 LOOP
         PERFORM t.later();
         COMMIT;
-        PERFORM re.rule_worker_claim('w', 1, '{}');
+        PERFORM re.rule_worker_maintain('w');
         COMMIT;
         EXIT WHEN (SELECT up_to_the_last FROM t.measured);
         PERFORM pg_sleep(0.05);
     END LOOP;
 END $$;
 SELECT count(rule_webhook_enqueue(:id, '{}', p_scheduled_at => now() + interval '1 hour')) FROM generate_series(1, 7);
+-- A claim leaves it to others: it must not take long.
 SELECT count(*) FROM rule_worker_claim('w', 1, '{}');
+SELECT count(*) AS measured FROM rule_webhook_queue_fill;
+SELECT rule_worker_maintain('w') AS again_in_ms;
 SELECT * FROM t.measured;
 SELECT rule_webhook_enqueue(:id, '{}', p_scheduled_at => now() + interval '1 hour') IS NOT NULL AS queued;
 -- Not yet due.
 UPDATE rule_webhook_queue_fill SET measured_at = clock_timestamp() + interval '1 minute';
-SELECT count(*) FROM rule_worker_claim('w', 1, '{}');
+SELECT rule_worker_maintain('w') AS again_in_ms;
 SELECT alarm FROM t.measured;
 UPDATE rule_webhook_queue_fill SET measured_at = clock_timestamp() - interval '6 seconds';
-SELECT count(*) FROM rule_worker_claim('w', 1, '{}');
+SELECT rule_worker_maintain('w') AS again_in_ms;
 SELECT alarm FROM t.measured;
 UPDATE rule_webhook_queue_fill SET alarm = false, measured_at = clock_timestamp() - interval '6 seconds';
 SELECT rule_engine_maintain() -> 'success' AS maintained;
