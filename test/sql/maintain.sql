@@ -1,5 +1,7 @@
 -- What grows is cleaned: by retention, by hand, a day of the ring at a time.
 SET search_path = re;
+-- Other tests have deleted history.
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
 \pset null -
 SELECT * FROM rule_engine_retention ORDER BY table_name;
 \a \t
@@ -7,6 +9,9 @@ SELECT c.call || E'\n    ' || t.error(c.call)
 FROM (VALUES
     ($$UPDATE re.rule_engine_retention SET keep = '1 second'$$),
     ($$UPDATE re.rule_engine_retention SET keep = NULL$$),
+    ($$UPDATE re.rule_engine_retention SET keep = '1001 years', keep_failed = NULL$$),
+    ($$UPDATE re.rule_engine_retention SET keep_failed = '1001 years'$$),
+    ($$SELECT re.rule_nats_cleanup_old_history('1001 years')$$),
     ($$UPDATE re.rule_engine_retention SET keep_failed = '1 hour'$$),
     ($$UPDATE re.rule_engine_retention SET table_name = 'rule_webhooks' WHERE table_name = 'rule_webhook_drops'$$),
     ($$UPDATE re.rule_engine_retention SET table_name = 'rule_webhook_queue' WHERE table_name = 'rule_webhook_drops'$$),
@@ -99,6 +104,23 @@ SELECT message_id FROM rule_nats_publish_history ORDER BY publish_id;
 -- The mark never lies in the future, and never goes back.
 SELECT rule_nats_cleanup_old_history('0');
 SELECT (history_kept_since <= clock_timestamp() AND history_kept_since > now() - interval '1 minute') AS now FROM rule_engine_source;
+
+-- Nor is what lost its history to a person's DELETE or TRUNCATE taken for what rolled back.
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT t.publish('kept', 'deleted by hand') AS deleted \gset
+DELETE FROM rule_nats_publish_history WHERE message_id = 'deleted by hand';
+SELECT (history_kept_since <= clock_timestamp() AND history_kept_since > now() - interval '1 minute') AS now FROM rule_engine_source;
+SELECT verdict FROM t.admit('w', t.message('kept', 'deleted by hand', :'deleted') || '{"age_ms": 60000}');
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT t.publish('kept', 'truncated') AS truncated \gset
+TRUNCATE rule_nats_publish_history;
+SELECT verdict FROM t.admit('w', t.message('kept', 'truncated', :'truncated') || '{"age_ms": 60000}');
+-- Who deletes nothing, or attempts alone, moves no mark.
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+DELETE FROM rule_nats_publish_history;
+TRUNCATE rule_webhook_attempts;
+SELECT history_kept_since FROM rule_engine_source;
+DELETE FROM rule_webhook_receipts WHERE webhook_id = :id;
 
 -- How delivery goes.
 DELETE FROM rule_webhook_attempts WHERE webhook_id = :id;
