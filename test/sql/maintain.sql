@@ -153,6 +153,14 @@ SELECT message_id FROM rule_webhook_queue;
 UPDATE rule_webhooks SET nats_enabled = false WHERE webhook_id = :id;
 SELECT rule_webhook_cleanup_old_calls('0') AS removed;
 
+-- A publisher or a worker whose transaction was open when a webhook was deleted leaves rows behind.
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) VALUES (:gone, 'left behind', '{}'), (:id, 'waits', '{}'), (2147483647, 'restored before its webhook', '{}');
+INSERT INTO rule_webhook_receipts (webhook_id, message_id, state) VALUES (:gone, 'left behind', 'waiting'), (:id, 'waits', 'waiting');
+SELECT r -> 'rule_webhook_queue' AS queue, r -> 'rule_webhook_receipts' AS receipts FROM rule_engine_maintain() r;
+SELECT message_id FROM rule_webhook_queue ORDER BY 1;
+SELECT message_id FROM rule_webhook_receipts;
+DELETE FROM rule_webhook_queue;
+
 SELECT rule_webhook_delete(:id);
 DELETE FROM rule_webhook_drops;
 UPDATE rule_engine_source SET history_kept_since = '-infinity';
