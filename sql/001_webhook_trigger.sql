@@ -68,3 +68,20 @@ COMMENT ON FUNCTION @extschema@._rule_webhooks_gone() IS
 CREATE OR REPLACE TRIGGER rule_webhooks_gone
     AFTER DELETE ON @extschema@.rule_webhooks
     FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_gone();
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_truncate()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- With RESTART IDENTITY the next webhook would get the secrets, the events and the history of another.
+    PERFORM @extschema@._rule_refuse('webhooks cannot be truncated',
+        'DELETE FROM rule_webhooks takes their secrets, queue rows and receipts with them.', '0A000');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_webhooks_truncate() IS
+    'Internal trigger: refuses what would leave secrets and events without their webhook.';
+
+CREATE OR REPLACE TRIGGER rule_webhooks_truncate
+    BEFORE TRUNCATE ON @extschema@.rule_webhooks
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._rule_webhooks_truncate();

@@ -23,6 +23,10 @@ BEGIN
     ELSIF p_payload IS NULL THEN
         PERFORM @extschema@._rule_refuse('payload must not be NULL',
             'Give a JSON value; JSON''s own null is ''null''::jsonb.', '22004');
+    ELSIF NOT isfinite(p_scheduled_at) THEN
+        PERFORM @extschema@._rule_refuse('p_scheduled_at must be finite', 'Give a time at which the event is to be delivered, or leave it out.');
+    ELSIF octet_length(p_rule_name) > 255 THEN
+        PERFORM @extschema@._rule_refuse('p_rule_name is too long', 'Give a name of at most 255 bytes, or leave it out.');
     ELSIF NOT v_enabled THEN
         RETURN NULL;
     ELSIF @extschema@._rule_payload_text(p_payload, @extschema@._rule_payload_accepted()) IS NULL THEN

@@ -46,22 +46,30 @@ AS $$
         SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
                 WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
         FROM pending p WHERE p.webhook_id IS NOT NULL)
-    SELECT w.webhook_id,
-           CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
-                     OR NOT c.jetstream_enabled THEN 'infinity'
-                -- A worker that reaches NATS publishes them, in order.
-                WHEN c.enabled AND EXISTS (
-                    SELECT FROM @extschema@.rule_nats_consumer_stats s
-                    WHERE s.stream_name = c.stream_name AND s.reached_at > p_now - interval '60 seconds') THEN '-infinity'
-                ELSE p_now - interval '60 seconds' END
-    FROM pending p
-    JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
-    LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-    WHERE w.enabled AND w.held_since IS NULL AND NOT EXISTS (
-        SELECT FROM @extschema@.rule_webhook_endpoints e
-        WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now) AND EXISTS (
+    SELECT d.webhook_id, d.accepted_until
+    FROM (
+        SELECT w.webhook_id,
+               CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
+                         OR NOT c.jetstream_enabled THEN 'infinity'
+                    -- A worker that reaches NATS publishes them, in order.
+                    WHEN c.enabled AND EXISTS (
+                        SELECT FROM @extschema@.rule_nats_consumer_stats s
+                        WHERE s.stream_name = c.stream_name AND s.reached_at > p_now - interval '60 seconds') THEN '-infinity'
+                    ELSE p_now - interval '60 seconds' END AS accepted_until
+        FROM pending p
+        JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
+        LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
+        WHERE w.enabled AND w.held_since IS NULL AND NOT EXISTS (
+            SELECT FROM @extschema@.rule_webhook_endpoints e
+            WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
+    ) d
+    WHERE EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
-        WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
+        WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now)
+       OR (d.accepted_until > '-infinity' AND EXISTS (
+        SELECT FROM @extschema@.rule_webhook_queue q
+        WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route = 'publish' AND q.next_retry_at <= p_now
+          AND q.created_at <= d.accepted_until))
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz) IS
     'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
@@ -73,18 +81,31 @@ AS $$
     WITH due AS MATERIALIZED (
         SELECT d.webhook_id, d.accepted_until,
                CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
-        FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random())
+        FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random()),
+    share AS MATERIALIZED (
+        SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round AS rows FROM due)
     SELECT coalesce(array_agg(t.queue_id), '{}')
     FROM (SELECT picked.queue_id
           FROM due CROSS JOIN LATERAL (
-              SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-              WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
-                AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
-                AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
-                AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
-              ORDER BY q.next_retry_at, q.queue_id
-              LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
-              FOR UPDATE OF q SKIP LOCKED) picked
+              -- Each by an index of its own: what waits for NATS can be millions of rows.
+              SELECT e.queue_id
+              FROM (SELECT * FROM (
+                        SELECT q.queue_id, q.next_retry_at FROM @extschema@.rule_webhook_queue q
+                        WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
+                          AND q.route <> 'publish' AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
+                          AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
+                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT s.rows FROM share s)
+                        FOR UPDATE OF q SKIP LOCKED) post
+                    UNION ALL
+                    SELECT * FROM (
+                        SELECT q.queue_id, q.next_retry_at FROM @extschema@.rule_webhook_queue q
+                        WHERE due.accepted_until > '-infinity'
+                          AND q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
+                          AND q.route = 'publish' AND q.created_at <= due.accepted_until
+                          AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
+                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT s.rows FROM share s)
+                        FOR UPDATE OF q SKIP LOCKED) publish) e
+              ORDER BY e.next_retry_at, e.queue_id LIMIT (SELECT s.rows FROM share s)) picked
           LIMIT p_limit) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean) IS

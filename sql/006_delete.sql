@@ -6,8 +6,9 @@ AS $$
 BEGIN
     IF p_older_than IS NULL THEN
         PERFORM @extschema@._rule_refuse('p_older_than must not be NULL', 'Give an interval such as 30 days.', '22004');
-    ELSIF p_older_than < interval '0' THEN
-        PERFORM @extschema@._rule_refuse(format('p_older_than cannot be %s', p_older_than), 'Give an interval of zero or more, such as 30 days.');
+    ELSIF p_older_than < interval '0' OR p_older_than > interval '1000 years' THEN
+        PERFORM @extschema@._rule_refuse(format('p_older_than cannot be %s', p_older_than),
+            'Give an interval from zero to 1000 years, such as 30 days.');
     END IF;
 END
 $$;

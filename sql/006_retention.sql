@@ -17,6 +17,10 @@ BEGIN
     ELSIF NEW.keep_failed < NEW.keep THEN
         PERFORM @extschema@._rule_refuse('keep_failed must not be less than keep',
             'Give an interval at least as long as keep, or NULL to keep failures for ever.');
+    ELSIF greatest(NEW.keep, NEW.keep_failed) > interval '1000 years' THEN
+        -- No timestamp lies so far back.
+        PERFORM @extschema@._rule_refuse('keep and keep_failed must not be more than 1000 years',
+            'Give an interval such as 10 years, or, for keep_failed, NULL to keep failures for ever.');
     END IF;
     IF TG_OP = 'INSERT' THEN
         DELETE FROM @extschema@.rule_engine_retention r WHERE r.table_name = NEW.table_name AND r.pristine;

@@ -3,14 +3,20 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_roll_up_lock(p_wait boolean)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_key integer := '@extschema@.rule_engine_retention'::regclass::oid::bigint::bit(32)::integer;
 BEGIN
+    -- Not an advisory lock, which every login may take. This one needs rights to the table, gets in no writer's way, takes no
+    -- transaction id, and autovacuum, which takes the same of the days, never takes it of the table that they are part of.
     IF p_wait THEN
-        PERFORM pg_advisory_xact_lock(v_key, 1);
-        RETURN true;
+        LOCK TABLE ONLY @extschema@.rule_nats_publish_history IN SHARE UPDATE EXCLUSIVE MODE;
+    ELSE
+        LOCK TABLE ONLY @extschema@.rule_nats_publish_history IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
     END IF;
-    RETURN pg_try_advisory_xact_lock(v_key, 1);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    IF p_wait THEN
+        RAISE;
+    END IF;
+    RETURN false;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_roll_up_lock(boolean) IS

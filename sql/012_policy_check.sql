@@ -9,6 +9,9 @@ BEGIN
     ELSIF NEW.hold_for IS NULL OR NEW.hold_for <= interval '0' THEN
         PERFORM @extschema@._rule_refuse('hold_for must be more than zero', 'Give an interval such as 7 days.',
             CASE WHEN NEW.hold_for IS NULL THEN '22004' ELSE '22023' END);
+    ELSIF greatest(NEW.give_up_after, NEW.hold_for) > interval '1000 years' THEN
+        -- Beyond what a timestamp holds, each claim and each report would fail.
+        PERFORM @extschema@._rule_refuse('give_up_after and hold_for must not be more than 1000 years', 'Give an interval such as 10 years.');
     END IF;
     RETURN NEW;
 END

@@ -3,6 +3,8 @@ package install
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -46,4 +48,38 @@ func TestObjectsInTheWayDoNotReachTheInstallScript(t *testing.T) {
 		"SELECT rules.rule_engine_maintain()", "SELECT rules.rule_nats_stats()", "SELECT * FROM rules.rule_webhook_list()")
 	require.Empty(t, rows(t, conn, `SELECT d.objid FROM pg_catalog.pg_depend d, pg_catalog.pg_extension e
 		WHERE d.refobjid OPERATOR(pg_catalog.=) 'hostile.equal(text,text)'::pg_catalog.regprocedure AND d.deptype OPERATOR(pg_catalog.=) 'e'`))
+}
+
+func TestAnOperatorThatFitsBetterInTheExtensionsSchemaIsNotCalled(t *testing.T) {
+	for _, version := range append(released(), "") {
+		conn := connect(t, database(t))
+		run(t, conn, "CREATE SCHEMA rules", "CREATE SCHEMA hostile")
+		if version != "" {
+			run(t, conn, "CREATE EXTENSION rule_engine SCHEMA rules VERSION '"+version+"'")
+		}
+		for _, operator := range []string{"= oid regclass", "= oid regprocedure", "/ numeric bigint", "/ float8 numeric", "% numeric integer"} {
+			part := strings.Fields(operator)
+			result := map[bool]string{true: "boolean", false: "float8"}[part[0] == "="]
+			run(t, conn, fmt.Sprintf(`CREATE FUNCTION hostile.called(%s, %s) RETURNS %s LANGUAGE plpgsql AS
+					$$ BEGIN RAISE EXCEPTION 'hostile operator called'; END $$`, part[1], part[2], result),
+				fmt.Sprintf("CREATE OPERATOR rules.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = hostile.called)", part[0], part[1], part[2]))
+		}
+		if version == "" {
+			run(t, conn, "CREATE EXTENSION rule_engine SCHEMA rules")
+		} else {
+			run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
+		}
+		require.Equal(t, []string{"0"}, rows(t, conn, `SELECT count(*) FROM pg_depend d JOIN pg_operator o ON o.oid = d.refobjid
+			WHERE d.refclassid = 'pg_operator'::regclass AND o.oprnamespace = 'rules'::regnamespace`), version)
+	}
+}
+
+func TestASchemaThatStatementsCannotNameIsRefusedWithAClearWord(t *testing.T) {
+	conn := connect(t, database(t))
+	run(t, conn, `CREATE SCHEMA "100%"`)
+	_, err := conn.Exec(context.Background(), `CREATE EXTENSION rule_engine SCHEMA "100%"`)
+	var refused *pgconn.PgError
+	require.True(t, errors.As(err, &refused), "%v", err)
+	require.Equal(t, "0A000", refused.Code)
+	require.Contains(t, refused.Hint, "SCHEMA")
 }

@@ -89,7 +89,13 @@ FROM (VALUES
     ($$UPDATE re.rule_webhooks SET give_up_after = '-1 day'$$),
     ($$UPDATE re.rule_webhooks SET give_up_after = NULL$$),
     ($$UPDATE re.rule_webhooks SET hold_for = '0'$$),
-    ($$UPDATE re.rule_webhooks SET hold_for = NULL$$)
+    ($$UPDATE re.rule_webhooks SET hold_for = NULL$$),
+    ($$UPDATE re.rule_webhooks SET hold_for = '1001 years'$$),
+    ($$UPDATE re.rule_webhooks SET give_up_after = '1001 years'$$)
 ) AS c (call);
 \a \t
+-- The longest that is accepted stops no worker.
+UPDATE rule_webhooks SET hold_for = '1000 years', give_up_after = '1000 years' WHERE webhook_id = :id;
+SELECT rule_webhook_hold(:id, 'for ever');
+SELECT count(*) FROM rule_worker_claim('w', 10, '{}');
 SELECT rule_webhook_delete(:id);

@@ -1,5 +1,7 @@
 -- What grows is cleaned: by retention, by hand, a day of the ring at a time.
 SET search_path = re;
+-- Other tests have deleted history.
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
 \pset null -
 SELECT * FROM rule_engine_retention ORDER BY table_name;
 \a \t
@@ -7,6 +9,9 @@ SELECT c.call || E'\n    ' || t.error(c.call)
 FROM (VALUES
     ($$UPDATE re.rule_engine_retention SET keep = '1 second'$$),
     ($$UPDATE re.rule_engine_retention SET keep = NULL$$),
+    ($$UPDATE re.rule_engine_retention SET keep = '1001 years', keep_failed = NULL$$),
+    ($$UPDATE re.rule_engine_retention SET keep_failed = '1001 years'$$),
+    ($$SELECT re.rule_nats_cleanup_old_history('1001 years')$$),
     ($$UPDATE re.rule_engine_retention SET keep_failed = '1 hour'$$),
     ($$UPDATE re.rule_engine_retention SET table_name = 'rule_webhooks' WHERE table_name = 'rule_webhook_drops'$$),
     ($$UPDATE re.rule_engine_retention SET table_name = 'rule_webhook_queue' WHERE table_name = 'rule_webhook_drops'$$),
@@ -100,6 +105,23 @@ SELECT message_id FROM rule_nats_publish_history ORDER BY publish_id;
 SELECT rule_nats_cleanup_old_history('0');
 SELECT (history_kept_since <= clock_timestamp() AND history_kept_since > now() - interval '1 minute') AS now FROM rule_engine_source;
 
+-- Nor is what lost its history to a person's DELETE or TRUNCATE taken for what rolled back.
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT t.publish('kept', 'deleted by hand') AS deleted \gset
+DELETE FROM rule_nats_publish_history WHERE message_id = 'deleted by hand';
+SELECT (history_kept_since <= clock_timestamp() AND history_kept_since > now() - interval '1 minute') AS now FROM rule_engine_source;
+SELECT verdict FROM t.admit('w', t.message('kept', 'deleted by hand', :'deleted') || '{"age_ms": 60000}');
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT t.publish('kept', 'truncated') AS truncated \gset
+TRUNCATE rule_nats_publish_history;
+SELECT verdict FROM t.admit('w', t.message('kept', 'truncated', :'truncated') || '{"age_ms": 60000}');
+-- Who deletes nothing, or attempts alone, moves no mark.
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+DELETE FROM rule_nats_publish_history;
+TRUNCATE rule_webhook_attempts;
+SELECT history_kept_since FROM rule_engine_source;
+DELETE FROM rule_webhook_receipts WHERE webhook_id = :id;
+
 -- How delivery goes.
 DELETE FROM rule_webhook_attempts WHERE webhook_id = :id;
 INSERT INTO rule_webhook_attempts (webhook_id, message_id, try, path, worker, started_at, outcome, duration_ms) SELECT :id, 'm', 1, 'queue', 'w', now(), 'delivered', g FROM generate_series(1, 100) g;
@@ -130,6 +152,14 @@ SELECT rule_webhook_cleanup_old_calls('0') AS removed;
 SELECT message_id FROM rule_webhook_queue;
 UPDATE rule_webhooks SET nats_enabled = false WHERE webhook_id = :id;
 SELECT rule_webhook_cleanup_old_calls('0') AS removed;
+
+-- A publisher or a worker whose transaction was open when a webhook was deleted leaves rows behind.
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) VALUES (:gone, 'left behind', '{}'), (:id, 'waits', '{}'), (2147483647, 'restored before its webhook', '{}');
+INSERT INTO rule_webhook_receipts (webhook_id, message_id, state) VALUES (:gone, 'left behind', 'waiting'), (:id, 'waits', 'waiting');
+SELECT r -> 'rule_webhook_queue' AS queue, r -> 'rule_webhook_receipts' AS receipts FROM rule_engine_maintain() r;
+SELECT message_id FROM rule_webhook_queue ORDER BY 1;
+SELECT message_id FROM rule_webhook_receipts;
+DELETE FROM rule_webhook_queue;
 
 SELECT rule_webhook_delete(:id);
 DELETE FROM rule_webhook_drops;

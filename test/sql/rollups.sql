@@ -197,6 +197,14 @@ ROLLBACK;
 
 TRUNCATE rule_nats_publish_history, rule_webhook_attempts;
 SELECT * FROM t.roll_ups;
+-- What is restored into the emptied tables has ids that were counted once.
+INSERT INTO rule_nats_publish_history (publish_id, webhook_id, subject, message_id, success, latency_ms) VALUES (1, :first, 's', 'restored', true, 5);
+INSERT INTO rule_webhook_attempts (attempt_id, webhook_id, message_id, try, path, worker, outcome, started_at, duration_ms)
+VALUES (1, :first, 'restored', 1, 'queue', 'w', 'delivered', now(), 5);
+SELECT * FROM t.differs;
+CALL t.maintain();
+SELECT * FROM t.differs;
+TRUNCATE rule_nats_publish_history, rule_webhook_attempts;
 SELECT rule_webhook_delete(:first), rule_webhook_delete(:second), rule_webhook_delete(:quiet);
 UPDATE rule_engine_source SET history_kept_since = '-infinity';
 DROP VIEW t.differs, t.roll_ups, t.upkeep;

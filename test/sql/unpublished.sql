@@ -46,3 +46,22 @@ DELETE FROM rule_nats_config WHERE config_name = 'namesake';
 DROP VIEW pg_temp.told;
 SELECT rule_webhook_delete(:id);
 DELETE FROM rule_nats_consumer_stats WHERE consumer_name = 'w';
+
+-- After an outage much waits for NATS. A claim reads none of it but what it takes.
+SELECT rule_webhook_register('long outage', 'https://example.com') AS id \gset
+SELECT rule_webhook_enable_nats(:id, p_publish_mode => 'nats');
+BEGIN;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) SELECT :id, n::text, '{}', 'publish' FROM generate_series(1, 3000) n;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, next_retry_at) VALUES (:id, 'for the endpoint', '{}', now());
+SELECT pg_stat_get_xact_tuples_fetched('rule_webhook_queue'::regclass) AS before \gset
+SELECT action, count(*), min(message_id) FROM rule_worker_claim('w', 20, '{WEBHOOKS}') GROUP BY action ORDER BY action;
+SELECT action, count(*) FROM rule_worker_claim('other', 20, '{WEBHOOKS}') GROUP BY action;
+SELECT pg_stat_get_xact_tuples_fetched('rule_webhook_queue'::regclass) - :before < 1000 AS few_rows_read;
+-- While no worker reaches NATS, the endpoint gets what has waited for a minute, oldest first with what is its own.
+UPDATE rule_nats_consumer_stats SET reached_at = NULL;
+UPDATE rule_webhook_queue SET status = 'pending', leased_by = NULL, lease_until = NULL WHERE status = 'processing';
+UPDATE rule_webhook_queue SET created_at = now() - interval '2 minutes', next_retry_at = now() - interval '1 second' WHERE message_id IN ('7', '8');
+UPDATE rule_webhook_queue SET route = 'post' WHERE message_id = '9';
+SELECT action, message_id FROM rule_worker_claim('w', 4, '{}') ORDER BY queue_id;
+ROLLBACK;
+SELECT rule_webhook_delete(:id);

@@ -111,4 +111,6 @@ SELECT rule_webhook_delete(:gone);
 SELECT (SELECT count(*) FROM rule_webhook_queue WHERE webhook_id = :gone) AS queue_rows,
        (SELECT count(*) FROM rule_webhook_secrets WHERE webhook_id = :gone) AS secrets,
        (SELECT count(*) FROM rule_webhook_receipts WHERE webhook_id = :gone) AS receipts;
+-- TRUNCATE would leave them to whoever gets the number next.
+SELECT t.error('TRUNCATE rule_webhooks RESTART IDENTITY'), t.error('TRUNCATE rule_nats_config CASCADE');
 SELECT rule_webhook_delete(t.id('orders'));
