@@ -40,8 +40,10 @@ export class Database {
     // The lanes of admit and report, claim, endpoints, heartbeat and maintenance, one
     // more each for the second calls that ask for a payload.
     this.pool = new pg.Pool({ ...this.config, max: 2 * lanes + 5 });
-    // A connection that breaks while it is idle; the next call makes another.
+    // A connection that breaks says so to who uses it; an error event that nobody
+    // hears would end the process.
     this.pool.on("error", () => {});
+    this.pool.on("connect", (client) => client.on("error", () => {}));
   }
 
   /**

@@ -35,8 +35,8 @@ export function headersOf(msg) {
 }
 
 /** Writes headers as they are. @param {Record<string, string>} flat */
-export const encode = (flat) => MsgHdrsImpl.fromRecord(
-  Object.fromEntries(Object.entries(flat).map(([name, value]) => [name, [value]])));
+export const encode = (flat) => /** @type {MsgHdrsImpl} */ (MsgHdrsImpl.fromRecord(
+  Object.fromEntries(Object.entries(flat).map(([name, value]) => [name, [value]]))));
 
 /** The webhook's id, 0 where the header is not a positive decimal number of 31 bits. @param {string | undefined} text */
 export function webhookIDOf(text) {
