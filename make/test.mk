@@ -1,6 +1,9 @@
 # The targets that run the product: they install what is missing, build, and use a PostgreSQL of
 # their own below the temporary folder. Nothing is installed into the machine's.
 
+NODE_WORKER = examples/nats-workers/nodejs
+NODE_MODULES = $(NODE_WORKER)/node_modules/.package-lock.json
+
 .PHONY: need need-test built demo demo-shell test installcheck-pgmq soak hazards bench
 
 need: ## install what is missing for building and testing (apt, and a Go from PyPI)
@@ -16,13 +19,23 @@ built: need
 build/test/%: built
 	@scripts/go build -C test -o ../$@ ./cmd/$*
 
+$(NODE_MODULES): $(NODE_WORKER)/package-lock.json
+	@scripts/need node
+	@scripts/npm ci --prefix $(NODE_WORKER) --no-audit --no-fund --silent
+	@touch $@
+
+# make demo WORKER=nodejs
+ifeq ($(WORKER),nodejs)
+demo demo-shell: $(NODE_MODULES)
+endif
+
 demo: build/test/demo ## see it work: rows, events, webhooks, a rollback, an outage (throwaway servers)
-	@build/test/demo
+	@WORKER=$(WORKER) build/test/demo
 
 demo-shell: build/test/demo ## the same, left running, with psql in it until you quit
-	@build/test/demo --shell
+	@WORKER=$(WORKER) build/test/demo --shell
 
-test: need-test build/test/runtests ## run every test
+test: need-test $(NODE_MODULES) build/test/runtests ## run every test
 	@build/test/runtests
 
 # As long each as SOAK says, one after the other: they are to have the machine to themselves.

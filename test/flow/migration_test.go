@@ -203,7 +203,8 @@ func TestAWebhookMovesFromTheQueueToNATSUnderLoadAndLosesNothing(t *testing.T) {
 	}
 	require.Empty(t, times, "what rolled back arrived")
 	require.Subset(t, again, unreported)
-	require.LessOrEqual(t, len(again), 2*8)
+	// So many are on the wire, and twice as many have been and wait to be told.
+	require.LessOrEqual(t, len(again), 3*8)
 	b.count(t, len(committed), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
 	b.count(t, len(committed), "SELECT count(DISTINCT message_id) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
 }

@@ -1,5 +1,5 @@
-// Package worker runs the Go worker as its users do: the built program, configured by its
-// environment alone.
+// Package worker runs a worker as its users do: a program, configured by its environment alone. The
+// tests know nothing of its language.
 package worker
 
 import (
@@ -29,9 +29,35 @@ type Process struct {
 	ended chan struct{}
 }
 
+// A Kind of worker is named as its folder below examples/nats-workers.
+type Kind string
+
+const (
+	Go     Kind = "go"
+	NodeJS Kind = "nodejs"
+)
+
+// KindEnv names the kind that Start and Run take; without it that is Go.
+const KindEnv = "WORKER"
+
+func (k Kind) command() (*exec.Cmd, error) {
+	switch k {
+	case Go, "":
+		path, err := program.Build("webhook-worker", "examples/nats-workers/go")
+		return exec.Command(path), err
+	case NodeJS:
+		path, err := program.Node()
+		return exec.Command(path, filepath.Join(program.Repository(), "examples/nats-workers/nodejs/main.js")), err
+	}
+	return nil, fmt.Errorf("%s is %q; it takes %s and %s", KindEnv, string(k), Go, NodeJS)
+}
+
 // Start starts a worker with nothing in its environment but PATH and these NAME=value entries.
-func Start(env ...string) (*Process, error) {
-	path, err := program.Build("webhook-worker", "examples/nats-workers/go")
+func Start(env ...string) (*Process, error) { return Kind(os.Getenv(KindEnv)).Start(env...) }
+
+// Start is the same for this kind.
+func (k Kind) Start(env ...string) (*Process, error) {
+	cmd, err := k.command()
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +65,7 @@ func Start(env ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: exec.Command(path), dir: dir, ended: make(chan struct{})}
+	p := &Process{cmd: cmd, dir: dir, ended: make(chan struct{})}
 	log, err := os.Create(p.logFile())
 	if err != nil {
 		return nil, errors.Join(err, dir.Remove())
@@ -61,7 +87,13 @@ func Start(env ...string) (*Process, error) {
 // Run starts a worker for the length of a test. A test that fails shows its log.
 func Run(t testing.TB, env ...string) *Process {
 	t.Helper()
-	p, err := Start(env...)
+	return Kind(os.Getenv(KindEnv)).Run(t, env...)
+}
+
+// Run is the same for this kind.
+func (k Kind) Run(t testing.TB, env ...string) *Process {
+	t.Helper()
+	p, err := k.Start(env...)
 	if err != nil {
 		t.Fatal(err)
 	}

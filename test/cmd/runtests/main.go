@@ -56,6 +56,7 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 	if len(others) > 0 {
 		r.goTests("test", append([]string{"-p=2"}, others...)...)
 	}
+	r.conformance()
 	if len(timed) > 0 {
 		r.goTests("test", append([]string{"-p=1"}, timed...)...)
 	}

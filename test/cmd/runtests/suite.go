@@ -17,6 +17,7 @@ import (
 	"rule_engine/test/postgres"
 	"rule_engine/test/process"
 	"rule_engine/test/program"
+	"rule_engine/test/worker"
 )
 
 // A runner runs suites and prints a line for each as it finishes.
@@ -63,6 +64,14 @@ func (r *runner) goTests(folder string, args ...string) {
 	cmd := r.command("scripts/go", append([]string{"test", "-json", "-timeout=20m"}, args...)...)
 	cmd.Dir = filepath.Join(program.Repository(), folder)
 	r.goTest("go test in "+folder, cmd)
+}
+
+// conformance runs the tests of a worker once more, on the worker in Node.js.
+func (r *runner) conformance() {
+	cmd := r.command("scripts/go", "test", "-json", "-timeout=20m", "./flow")
+	cmd.Dir = filepath.Join(program.Repository(), "test")
+	cmd.Env = append(os.Environ(), worker.KindEnv+"="+string(worker.NodeJS))
+	r.goTest("go test of the worker in Node.js", cmd)
 }
 
 // goTest runs a command that prints what `go test -json` does. Its exit code must say the same as

@@ -1,0 +1,143 @@
+// What the worker asks of the database: one function here for each of the extension's.
+
+/**
+ * @typedef {import("./database.js").Database} Database
+ * @typedef {{verdict: string, reason: string, wait: number, try: number, start: number}} Verdict
+ * @typedef {{source: string, lease: number, heartbeatMS: number, pollMS: number, endpointsMS: number,
+ *   streams: Record<string, any>}} Welcome
+ * @typedef {{queueID: number, action: string, webhookID: number, messageID: string, redelivery: number,
+ *   try: number, body: Buffer, stream: string, subject: string, headers: Record<string, string>}} Claimed
+ * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
+ *   timeout: number, secrets: string[]}} EndpointRow
+ */
+import { version } from "./version.js";
+
+const capabilities = ["post", "publish", "v1"];
+
+/**
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {string[]} streams
+ * @param {{once?: boolean}} [options]
+ * @returns {Promise<Welcome>}
+ */
+export function hello(db, signal, streams, options) {
+  return db.call(signal, async (schema, query) => {
+    const [row] = await query(`SELECT source_id::text, lease_ms, settings FROM
+      ${schema}.rule_worker_hello($1, $2, $3, $4, $5)`, [db.consumer, db.group, version, capabilities, streams]);
+    const s = row.settings;
+    return {
+      source: row.source_id, lease: row.lease_ms,
+      heartbeatMS: s.heartbeat_ms ?? 5000, pollMS: s.poll_ms ?? 250, endpointsMS: s.endpoints_ms ?? 1000,
+      streams: s.streams ?? {},
+    };
+  }, options);
+}
+
+/**
+ * Answers what changed since mark ("" for all) and the new mark.
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {string} mark
+ * @returns {Promise<{rows: EndpointRow[], mark: string}>}
+ */
+export function endpoints(db, signal, mark) {
+  return db.call(signal, async (schema, query) => {
+    const rows = await query(`SELECT mark::text, webhook_id, webhook_name, url, method,
+      headers::text, timeout_ms, secrets FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`,
+    [mark || null]);
+    return {
+      mark: rows.at(-1)?.mark ?? mark,
+      rows: rows.filter((r) => r.webhook_id !== null).map((r) => ({
+        webhookID: r.webhook_id, name: r.webhook_name ?? "", url: r.url ?? "", method: r.method ?? "",
+        headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [],
+      })),
+    };
+  });
+}
+
+/**
+ * Rows of the queue that are leased to this process, and when the call began.
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {number} limit
+ * @param {string[]} streams
+ * @returns {Promise<{rows: Claimed[], start: number}>}
+ */
+export function claim(db, signal, limit, streams) {
+  return db.call(signal, async (schema, query) => {
+    const start = performance.now();
+    const rows = await query(`SELECT queue_id, action, webhook_id, message_id, redelivery, try,
+      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3)`, [db.consumer, limit, streams]);
+    return {
+      start,
+      rows: rows.map((r) => ({
+        queueID: Number(r.queue_id), action: r.action, webhookID: r.webhook_id, messageID: r.message_id,
+        redelivery: r.redelivery, try: r.try ?? 0, body: Buffer.from(r.payload ?? ""),
+        stream: r.stream ?? "", subject: r.subject ?? "", headers: r.headers ?? {},
+      })),
+    };
+  });
+}
+
+/**
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {object[]} messages
+ */
+export function admit(db, signal, messages) {
+  return verdicts(db, signal, messages.length, () => messages, "try", "rule_worker_admit");
+}
+
+/**
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {import("./report.js").Attempt[]} attempts
+ */
+export function report(db, signal, attempts) {
+  // The moment of a try is told as its age, so that no clock but Postgres' counts.
+  const aged = () => attempts.map(({ started, ...rest }) =>
+    ({ ...rest, started_ms_ago: Math.round(performance.now() - started) }));
+  return verdicts(db, signal, attempts.length, aged, "NULL::integer AS try", "rule_worker_report");
+}
+
+/**
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {number} n
+ * @param {() => object[]} members
+ * @param {string} column
+ * @param {string} name
+ * @returns {Promise<Verdict[]>}
+ */
+function verdicts(db, signal, n, members, column, name) {
+  return db.call(signal, async (schema, query) => {
+    const start = performance.now(); // a lease counts from here
+    const rows = await query(`SELECT ordinal, verdict, wait_ms, reason, ${column}
+      FROM ${schema}.${name}($1, $2::jsonb)`, [db.consumer, JSON.stringify(members())]);
+    /** @type {Verdict[]} */
+    const answers = Array.from({ length: n }, () => ({ verdict: "", reason: "", wait: 0, try: 0, start }));
+    for (const r of rows) {
+      const answer = answers[r.ordinal - 1];
+      if (!answer) throw new Error(`${name} answered about member ${r.ordinal} of ${n}`);
+      Object.assign(answer, { verdict: r.verdict ?? "", reason: r.reason ?? "", wait: r.wait_ms ?? 0, try: r.try ?? 0 });
+    }
+    return answers;
+  });
+}
+
+/**
+ * Answers which of the holds are lost.
+ * @param {Database} db
+ * @param {AbortSignal} signal
+ * @param {object[]} totals
+ * @param {{queue: number[], receipts: [number, string, number][]}} held
+ * @returns {Promise<{queue?: number[], receipts?: [number, string, number][]}>}
+ */
+export function heartbeat(db, signal, totals, held) {
+  return db.call(signal, async (schema, query) => {
+    const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`,
+      [db.consumer, JSON.stringify(totals), JSON.stringify(held)]);
+    return row?.lost ?? {};
+  }, { once: true });
+}

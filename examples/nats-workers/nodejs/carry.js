@@ -1,0 +1,190 @@
+import { Ended, sleep } from "./context.js";
+import { Event } from "./event.js";
+import { log } from "./log.js";
+import { newAttempt } from "./report.js";
+import { plain, said } from "./text.js";
+import { header, headersOf, messageIDOf, traceparentOf, webhookIDOf } from "./wire.js";
+
+// A message that the database cannot judge comes back after this long.
+const setAside = 60_000;
+
+/**
+ * @typedef {import("./worker.js").Worker} Worker
+ * @typedef {import("./calls.js").Verdict} Verdict
+ * @typedef {import("./deliver.js").Outcome} Outcome
+ */
+
+/**
+ * What admit is told about a message. What a header does not hold, or holds
+ * malformed, is for the database to judge.
+ * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
+ *   transaction: string | null, stream: string, sequence: number, age_ms: number, payload?: string}} Told
+ */
+
+/**
+ * Takes one message of the stream all the way. The message is settled with NATS
+ * only after the database has said how.
+ * @param {Worker} w
+ * @param {import("./message.js").Message} msg
+ */
+export async function carry(w, msg) {
+  const free = once(() => w.slots.stream.give());
+  const { e, told } = open(w, msg);
+  w.held.add(e);
+  w.load.add(e.body.length);
+  try {
+    const v = await admitted(w, e, told);
+    if (v.verdict !== "deliver") {
+      await settle(w, e, v);
+      return;
+    }
+    e.try = v.try;
+    e.leased(v.start, w.lease);
+    await tell(w, e, await w.send(e), free);
+  } catch (err) {
+    putAside(e, err);
+  } finally {
+    w.load.remove(e.body.length);
+    w.held.delete(e);
+    free();
+  }
+}
+
+/** @param {Worker} w @param {Event} e @param {Told} told */
+async function admitted(w, e, told) {
+  const v = await w.admits.ask(w.asking, told);
+  return v.verdict === "payload" ? w.admits.ask(w.asking, { ...told, payload: encoded(e.body) }) : v;
+}
+
+/**
+ * Reads a message without judging it.
+ * @param {Worker} w
+ * @param {import("./message.js").Message} msg
+ */
+function open(w, msg) {
+  const headers = headersOf(msg.msg);
+  const webhookID = webhookIDOf(headers.get(header.webhook_id));
+  const text = (/** @type {string} */ name) => headers.has(name) ? plain(headers.get(name) ?? "", 4096) : null;
+  const { stream, sequence } = msg;
+  const e = new Event({
+    webhookID, stream, sequence, msg, body: msg.data,
+    messageID: messageIDOf(headers.get(header.message_id)),
+    trace: traceparentOf(headers.get(header.traceparent)),
+  });
+  /** @type {Told} */
+  const told = {
+    webhook_id: webhookID || null,
+    message_id: text(header.message_id),
+    source_id: text(header.source),
+    transaction: text(header.transaction),
+    stream, sequence,
+    age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
+  };
+  w.stats.took(msg.deliveries, msg.pending);
+  return { e, told };
+}
+
+/**
+ * Reports a try and does what the verdict says. The event's slot is free for the
+ * next one meanwhile: this waits for the database and NATS, not for an endpoint.
+ * Only when they are slower than the endpoints are slots kept.
+ * @param {Worker} w
+ * @param {Event} e
+ * @param {Outcome} o
+ * @param {() => void} free
+ */
+export async function tell(w, e, o, free) {
+  await w.tellers.enter();
+  try {
+    free();
+    const attempt = newAttempt(e, o);
+    let v = await w.reports.ask(w.telling, attempt);
+    while (v.verdict === "payload" && !attempt.payload || v.verdict === "busy") {
+      if (v.verdict === "payload") attempt.payload = encoded(e.body);
+      else await stand(w, v.wait);
+      v = await w.reports.ask(w.telling, attempt);
+    }
+    e.unlease();
+    if (v.verdict === "dead") {
+      log.warn({ webhook_id: e.webhookID, message_id: e.messageID, try: e.try, status: o.status, error: o.error }, "dead letter");
+    }
+    await settle(w, e, v);
+  } catch (err) {
+    e.unlease();
+    putAside(e, err);
+  } finally {
+    w.tellers.give();
+  }
+}
+
+/**
+ * Waits for a transaction that holds the event in the database. Others are told
+ * meanwhile, and the heartbeat goes on renewing the lease.
+ * @param {Worker} w
+ * @param {number} wait
+ */
+async function stand(w, wait) {
+  w.tellers.give();
+  const whole = await sleep(w.telling, wait);
+  await w.tellers.enter();
+  if (!whole) throw new Ended();
+}
+
+/**
+ * Does with the message what the database decided. A row of the queue is settled
+ * by the report itself.
+ * @param {Worker} w
+ * @param {Event} e
+ * @param {Verdict} v
+ */
+async function settle(w, e, v) {
+  if (v.verdict === "drop" && v.reason.startsWith("dead letter:")) {
+    log.warn({ webhook_id: e.webhookID, message_id: e.messageID, reason: v.reason }, "dead letter");
+  }
+  if (v.verdict === "not ours") {
+    w.strangers.say("messages of another database in the stream; give each database a stream or a subject_prefix of its own",
+      { stream: e.stream, sequence: e.sequence, reason: v.reason });
+  }
+  if (!e.msg) return;
+  switch (v.verdict) {
+    case "done": case "drop": case "queued": case "dead":
+      try {
+        await e.msg.doubleAck();
+        w.stats.acknowledged++;
+      } catch {
+        // The message comes back, and the database knows it.
+      }
+      break;
+    case "again": case "wait": case "not ours": case "lost":
+      e.msg.nak(v.wait);
+      break;
+    default:
+      log.error({ verdict: v.verdict }, "unknown verdict; is this worker older than the extension?");
+      e.msg.nak(setAside);
+  }
+}
+
+/**
+ * Is for an event that got no verdict. It is never acked: when the process ends
+ * it stays for another one, else it comes back in a while.
+ * @param {Event} e
+ * @param {unknown} err
+ */
+function putAside(e, err) {
+  if (err instanceof Ended) return;
+  log.error({ path: e.path, webhook_id: e.webhookID, message_id: e.messageID, sequence: e.sequence, error: said(err) },
+    "the database refused what it was told");
+  e.msg?.nak(setAside);
+}
+
+/** @param {Uint8Array} body */
+const encoded = (body) => Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("base64");
+
+/** @param {() => void} f */
+export function once(f) {
+  let done = false;
+  return () => {
+    if (!done) f();
+    done = true;
+  };
+}

@@ -1,0 +1,163 @@
+import { AckPolicy, DeliverPolicy, JetStreamApiCodes, JetStreamApiError, ReplayPolicy } from "@nats-io/jetstream";
+
+import * as calls from "./calls.js";
+import { carry } from "./carry.js";
+import { ConfigError, wrong } from "./config.js";
+import { Ended, sleep } from "./context.js";
+import { fetch, fetchWait } from "./fetch.js";
+import { makeStream } from "./missing.js";
+import { matchesAny } from "./subject.js";
+import { said } from "./text.js";
+
+/**
+ * @typedef {import("./worker.js").Worker} Worker
+ * @typedef {import("@nats-io/jetstream").ConsumerConfig} ConsumerConfig
+ * @typedef {import("@nats-io/jetstream").StreamInfo} StreamInfo
+ */
+
+/**
+ * Longer than a lease, so that a message of a dead worker comes back when its
+ * lease is over. What is held for longer is kept in progress.
+ */
+export const ackWait = 75_000;
+const lookAgain = 500;
+// Codes of the server for consumers of a work queue that would share messages.
+const overlapping = [10099, 10100];
+const consumerExists = 10148;
+
+/** @param {import("./config.js").Config} cfg @returns {Partial<ConsumerConfig>} */
+const consumerConfig = (cfg) => ({
+  durable_name: cfg.group,
+  filter_subject: cfg.subject,
+  deliver_policy: DeliverPolicy.All,
+  replay_policy: ReplayPolicy.Instant,
+  ack_policy: AckPolicy.Explicit,
+  ack_wait: ackWait * 1e6,
+  // Naks count as deliveries, so a limit would lose what only waits.
+  max_deliver: -1,
+  // A delayed message holds one of these; with the default of 1,000 as many dead
+  // endpoints would stop the consumer.
+  max_ack_pending: 100_000,
+});
+
+/**
+ * Keeps the stream in reach and, for a worker of the stream, takes messages from
+ * it. It ends with taking, or with what no waiting will mend.
+ * @param {Worker} w
+ */
+export async function runNATS(w) {
+  let first = true;
+  while (!w.taking.aborted) {
+    try {
+      if (!w.link.nc || w.link.nc.isClosed()) await w.link.connect(w, w.taking);
+      await session(w, () => { first = false; });
+    } catch (err) {
+      w.link.there = false;
+      if (w.taking.aborted || err instanceof Ended) return;
+      if (err instanceof ConfigError && first) throw err;
+      w.nats.say("waiting for the stream", { stream: w.cfg.stream, error: said(err) });
+      await sleep(w.taking, lookAgain);
+    }
+  }
+}
+
+/**
+ * Works with one view of the stream and its consumer until either fails.
+ * @param {Worker} w
+ * @param {() => void} working
+ */
+async function session(w, working) {
+  const stream = await findStream(w).catch((err) => {
+    if (code(err) === JetStreamApiCodes.StreamNotFound) return makeStream(w, err);
+    throw err;
+  });
+  const { stream: name, subject } = w.cfg;
+  if (w.cfg.doStream) {
+    const have = stream.config.subjects ?? [];
+    if (!matchesAny(subject, have)) {
+      throw wrong("SUBJECT", `is "${subject}", and the stream ${name} holds ${have.join(", ")}: no message can match`);
+    }
+    await findConsumer(w);
+  }
+  w.link.there = true;
+  await calls.hello(w.db, w.taking, [name]);
+  working();
+  w.nats.over();
+  while (!w.taking.aborted) {
+    if (w.cfg.doStream) {
+      await fetchSome(w);
+    } else if (await sleep(w.taking, fetchWait)) {
+      await findStream(w);
+    }
+  }
+}
+
+/** @param {Worker} w @returns {Promise<StreamInfo>} */
+export async function findStream(w) {
+  const asked = Date.now();
+  const info = await w.link.jsm.streams.info(w.cfg.stream);
+  w.link.setClock(/** @type {{ts?: string}} */ (/** @type {unknown} */ (info)).ts, asked, Date.now());
+  return info;
+}
+
+/** Makes the group's consumer when it is missing and never changes it. @param {Worker} w */
+async function findConsumer(w) {
+  const { stream, group, subject } = w.cfg;
+  const want = consumerConfig(w.cfg);
+  const api = w.link.jsm.consumers;
+  const find = () => api.info(stream, group);
+  const make = () => api.add(stream, want).catch((err) => {
+    if (code(err) === consumerExists) return find(); // another worker was quicker
+    if (overlapping.includes(code(err))) {
+      throw wrong("SUBJECT", `is "${subject}", which overlaps with another group's on the stream ${stream}; one QUEUE_GROUP for each part of a work queue`);
+    }
+    throw err;
+  });
+  const { config } = await find().catch((err) => {
+    if (code(err) === JetStreamApiCodes.ConsumerNotFound) return make();
+    throw err;
+  });
+  const field = difference(want, config);
+  if (field) {
+    throw wrong("QUEUE_GROUP", `the consumer ${group} of the stream ${stream} has ${field}; change or delete it, or take another group`);
+  }
+}
+
+/** @param {unknown} err */
+const code = (err) => err instanceof JetStreamApiError ? err.code : 0;
+
+/**
+ * Names the first field in which a consumer is not what workers need.
+ * @param {Partial<ConsumerConfig>} want
+ * @param {ConsumerConfig} have
+ */
+export function difference(want, have) {
+  const filters = [...(have.filter_subjects ?? []), ...(have.filter_subject ? [have.filter_subject] : [])].join(",");
+  const is = { ...have, filter_subject: filters, backoff: have.backoff?.length ?? 0 };
+  const wanted = { ...want, deliver_subject: undefined, headers_only: undefined, backoff: 0 };
+  for (const name of /** @type {const} */ (["filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending",
+    "deliver_policy", "replay_policy", "deliver_subject", "headers_only", "backoff"])) {
+    if ((is[name] || undefined) !== (wanted[name] || undefined)) return `${name} ${is[name]} instead of ${wanted[name]}`;
+  }
+  return "";
+}
+
+/** Asks for as many messages as there are slots and sets each on its way as it comes. @param {Worker} w */
+async function fetchSome(w) {
+  const n = await w.slots.stream.take(w.taking);
+  let taken = 0;
+  try {
+    const { nc } = w.link;
+    if (!nc || !w.link.connected) throw new Error("nats is away");
+    const most = await w.load.room(w.taking, nc.info?.max_payload ?? 0);
+    await fetch(nc, w.cfg.stream, w.cfg.group, Math.min(n, most), (msg) => {
+      // After the end it was not looked at: another worker's.
+      if (w.taking.aborted) return msg.nak();
+      taken++;
+      w.busy.go(() => carry(w, msg));
+    });
+    if (taken === 0) w.stats.pending = 0;
+  } finally {
+    w.slots.stream.give(n - taken);
+  }
+}

@@ -1,0 +1,168 @@
+import pg from "pg";
+
+import { Backoff } from "./backoff.js";
+import { lanes } from "./batch.js";
+import { wrong } from "./config.js";
+import { Ended, onEnd } from "./context.js";
+import { log } from "./log.js";
+import { said } from "./text.js";
+
+// Bounds one call. A Postgres that is frozen looks alive until then.
+const callTimeout = 15_000;
+
+/**
+ * @typedef {import("./config.js").Config} Config
+ * @typedef {(schema: string, query: (text: string, values: unknown[]) => Promise<any[]>) => Promise<any>} Call
+ */
+
+/**
+ * Makes the calls of the extension's worker functions. While Postgres is away
+ * each call waits and tries again until its signal ends, so that callers see
+ * either an answer or a refusal of what they asked. What they ask: calls.js.
+ */
+export class Database {
+  /** Quoted; "" before it is looked up. */
+  #schema = "";
+  /** When the last line about an outage was logged; 0: Postgres is there. */
+  #away = 0;
+
+  /** @param {Config} cfg */
+  constructor(cfg) {
+    this.consumer = cfg.consumer;
+    this.group = cfg.group;
+    /** @type {pg.ClientConfig} */
+    this.config = {
+      connectionTimeoutMillis: 5000,
+      keepAlive: true,
+      ...cfg.database,
+      application_name: cfg.database.application_name || "webhook-worker " + cfg.consumer,
+    };
+    // The lanes of admit and report, claim, endpoints, heartbeat and maintenance, one
+    // more each for the second calls that ask for a payload.
+    this.pool = new pg.Pool({ ...this.config, max: 2 * lanes + 5 });
+    // A connection that breaks says so to who uses it; an error event that nobody
+    // hears would end the process.
+    this.pool.on("error", () => {});
+    this.pool.on("connect", (client) => client.on("error", () => {}));
+  }
+
+  /**
+   * Runs one call until it is answered. once ends it after the first failure: at
+   * the start that tells a wrong configuration from an outage.
+   * @param {AbortSignal} signal
+   * @param {Call} f
+   * @param {{once?: boolean}} [options]
+   */
+  async call(signal, f, { once = false } = {}) {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        const answer = await this.tryCall(signal, callTimeout, f);
+        if (this.#away !== 0) log.info("postgres is there");
+        this.#away = 0;
+        return answer;
+      } catch (err) {
+        if (signal.aborted) throw new Ended();
+        if (once || atFault(err)) throw err;
+        const now = performance.now();
+        if (this.#away === 0 || now - this.#away > 30_000) {
+          this.#away = now;
+          log.warn({ error: said(err) }, "waiting for postgres");
+        }
+        if (!await backoff.wait(signal)) throw new Ended();
+      }
+    }
+  }
+
+  /**
+   * Runs one call on a connection of the pool. One that takes too long costs the
+   * connection, on which its answer may come still.
+   * @param {AbortSignal} signal
+   * @param {number} ms
+   * @param {Call} f
+   */
+  async tryCall(signal, ms, f) {
+    if (signal.aborted) throw new Ended();
+    const client = await this.pool.connect();
+    /** @type {Error | undefined} */
+    let cut;
+    /** @type {(err: Error) => void} */
+    let reject = () => {};
+    const broken = new Promise((_, no) => { reject = no; });
+    const end = (/** @type {Error} */ err) => {
+      cut = err;
+      reject(err);
+    };
+    const timer = setTimeout(() => end(new Error(`no answer within ${ms / 1000} s`)), ms);
+    const forget = onEnd(signal, () => end(new Ended()));
+    const query = async (/** @type {string} */ text, /** @type {unknown[]} */ values) =>
+      (await client.query(text, values)).rows;
+    const asked = this.schema(query).then((schema) => f(schema, query));
+    asked.catch((err) => {
+      // Dropped and made again in another schema, perhaps.
+      if (err.code === "42883" || err.code === "3F000") this.#schema = "";
+    });
+    broken.catch(() => {});
+    try {
+      return await Promise.race([asked, broken]);
+    } catch (err) {
+      // Of an error that is not the server's answer the connection is not sure to have recovered.
+      if (!(err instanceof pg.DatabaseError)) cut ??= /** @type {Error} */ (err);
+      throw err;
+    } finally {
+      clearTimeout(timer);
+      forget();
+      client.release(cut ?? false);
+    }
+  }
+
+  /**
+   * Says where the extension lies; its functions are never found through the search path.
+   * @param {(text: string, values: unknown[]) => Promise<any[]>} query
+   */
+  async schema(query) {
+    if (this.#schema) return this.#schema;
+    const rows = await query(`SELECT n.nspname FROM pg_catalog.pg_extension e
+      JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+      WHERE e.extname OPERATOR(pg_catalog.=) 'rule_engine'`, []);
+    if (rows.length === 0) {
+      throw new Error("the extension rule_engine is not in this database; CREATE EXTENSION rule_engine makes it");
+    }
+    this.#schema = pg.escapeIdentifier(rows[0].nspname);
+    return this.#schema;
+  }
+
+  async close() {
+    await this.pool.end();
+  }
+}
+
+/**
+ * Tells whether the error is about the values of this very call, so that the
+ * same call will fail again. All else is for waiting: an outage, a failover, an
+ * extension that is just being updated.
+ * @param {unknown} err
+ */
+function atFault(err) {
+  // 54: more than Postgres takes at once
+  return err instanceof pg.DatabaseError && ["21", "22", "23", "54", "P0"].includes((err.code ?? "").slice(0, 2));
+}
+
+/**
+ * Answers the configuration error that a failed first call proves.
+ * @param {unknown} err
+ */
+export function refused(err) {
+  if (err instanceof Error && err.message.includes("client password must be a")) {
+    return wrong("DATABASE_URL", "has no password, and the server asks for one");
+  }
+  if (!(err instanceof pg.DatabaseError)) return undefined;
+  const code = err.code ?? "";
+  if (code.startsWith("28") || code === "3D000") {
+    return wrong("DATABASE_URL", `is refused by the server: ${err.message}`);
+  }
+  if (code === "42501") {
+    return wrong("DATABASE_URL", `names a role without rights (${err.message}); grant it rule_engine_worker`);
+  }
+  return undefined;
+}

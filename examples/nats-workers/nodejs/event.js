@@ -1,0 +1,65 @@
+/** One payload for one webhook while this process has it. */
+export class Event {
+  queueID = 0; // 0 on the stream path
+  webhookID = 0;
+  messageID = "";
+  redelivery = 0;
+  try = 0;
+  /** The payload's bytes as they came; never parsed. @type {Uint8Array} */
+  body = new Uint8Array();
+  trace = "";
+  stream = "";
+  sequence = 0;
+  /** Absent on the queue path. @type {import("./message.js").Message | undefined} */
+  msg;
+
+  // The end of the lease on the process's own monotonic clock, which nobody sets
+  // right; 0 while there is none to renew.
+  #leaseEnd = 0;
+
+  /** @param {Partial<Event>} fields */
+  constructor(fields) {
+    Object.assign(this, fields);
+  }
+
+  get path() {
+    return this.msg ? "stream" : "queue";
+  }
+
+  get isLeased() {
+    return this.#leaseEnd !== 0;
+  }
+
+  /**
+   * Notes a lease taken by a call that began at start. It is counted from before
+   * the call: the database counted from later.
+   * @param {number} start @param {number} length
+   */
+  leased(start, length) {
+    this.#leaseEnd = start + length;
+  }
+
+  /**
+   * Is leased for a lease that may have been given back, or found lost, while the
+   * call was under way: that stays.
+   * @param {number} start @param {number} length
+   */
+  renewed(start, length) {
+    if (this.isLeased) this.leased(start, length);
+  }
+
+  /** How long the lease still holds. */
+  left() {
+    return this.#leaseEnd - performance.now();
+  }
+
+  /** Makes the heartbeat leave the event alone: its lease is being given back, or was found lost. */
+  unlease() {
+    this.#leaseEnd = 0;
+  }
+
+  /** Names the event the way heartbeat takes and gives it. @returns {[number, string, number]} */
+  receipt() {
+    return [this.webhookID, this.messageID, this.redelivery];
+  }
+}

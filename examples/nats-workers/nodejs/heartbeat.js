@@ -1,0 +1,80 @@
+import * as calls from "./calls.js";
+import { ackWait } from "./consumer.js";
+import { sleep } from "./context.js";
+
+/** @typedef {import("./worker.js").Worker} Worker */
+
+/** Counts since the start of the process. */
+export class Stats {
+  delivered = 0;
+  acknowledged = 0;
+  redelivered = 0;
+  pending = 0;
+  tries = 0;
+  spent = 0; // ms
+
+  /** @param {number} deliveries @param {number} pending */
+  took(deliveries, pending) {
+    this.delivered++;
+    if (deliveries > 1) this.redelivered++;
+    this.pending = pending;
+  }
+
+  /** @param {number} ms */
+  sent(ms) {
+    this.tries++;
+    this.spent += ms;
+  }
+}
+
+/** Renews leases and writes totals until the signal ends. @param {Worker} w @param {AbortSignal} signal */
+export async function heartbeats(w, signal) {
+  while (await sleep(signal, w.heartbeatMS)) await heartbeat(w, signal);
+}
+
+/** @param {Worker} w @param {AbortSignal} signal */
+async function heartbeat(w, signal) {
+  const renewing = [...w.held].filter((e) => e.isLeased);
+  const start = performance.now();
+  let lost;
+  try {
+    lost = await calls.heartbeat(w.db, signal, totals(w, true), {
+      queue: renewing.filter((e) => e.queueID).map((e) => e.queueID),
+      receipts: renewing.filter((e) => !e.queueID).map((e) => e.receipt()),
+    });
+  } catch {
+    return; // the calls that carry events say what is wrong; leases run on
+  }
+  const queue = new Set(lost.queue);
+  const receipts = new Set(lost.receipts?.map((r) => JSON.stringify(r)));
+  for (const e of renewing) {
+    const gone = e.queueID ? queue.has(e.queueID) : receipts.has(JSON.stringify(e.receipt()));
+    if (gone) e.unlease(); // left() is then negative: it is not sent
+    else e.renewed(start, w.lease);
+  }
+}
+
+/** Tells that the process is gone; its leases are given back by now. @param {Worker} w */
+export async function lastHeartbeat(w) {
+  await calls.heartbeat(w.db, AbortSignal.timeout(3000), totals(w, false), { queue: [], receipts: [] }).catch(() => {});
+}
+
+/** @param {Worker} w @param {boolean} active */
+function totals(w, active) {
+  if (!w.cfg.doStream) return [];
+  const { delivered, acknowledged, pending, redelivered, tries, spent } = w.stats;
+  return [{ stream: w.cfg.stream, group: w.cfg.group, delivered, acknowledged, pending, redelivered,
+    avg_ms: tries > 0 ? spent / tries : null, active }];
+}
+
+/**
+ * Tells NATS about messages that are held for long, mostly because the database
+ * is away, so that they are not handed out twice.
+ * @param {Worker} w
+ * @param {AbortSignal} signal
+ */
+export async function keepInProgress(w, signal) {
+  while (await sleep(signal, ackWait / 3)) {
+    for (const e of w.held) e.msg?.inProgress();
+  }
+}

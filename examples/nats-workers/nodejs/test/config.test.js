@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import test from "node:test";
+
+import { ConfigError, readConfig } from "../config.js";
+import { version } from "../version.js";
+
+/** @param {string[]} pairs */
+function environment(...pairs) {
+  /** @type {Record<string, string>} */
+  const env = { DATABASE_URL: "postgres://worker:hunter2@localhost/app" };
+  for (let i = 0; i < pairs.length; i += 2) env[pairs[i]] = pairs[i + 1];
+  return env;
+}
+
+test("defaults are the documented ones", () => {
+  const c = readConfig(environment());
+  assert.deepEqual(c.nats?.servers, ["127.0.0.1:4222"]);
+  assert.deepEqual([c.stream, c.group, c.subject, c.batch], ["WEBHOOKS", "webhook-workers", "webhooks.>", 64]);
+  assert.ok(c.consumer && c.doStream && c.doQueue && c.allow.length === 0);
+});
+
+test("a queue worker needs no NATS", () => {
+  const c = readConfig(environment("WORKER_SOURCES", "queue"));
+  assert.ok(c.nats === undefined && !c.doStream);
+});
+
+test("DATABASE_URL takes URLs and key=value pairs", () => {
+  const pairs = readConfig(environment("DATABASE_URL", "host=/run/pg port=5433 user=worker password='a b\\'+%c' dbname='my app'")).database;
+  assert.deepEqual([pairs.host, pairs.port, pairs.user, pairs.password, pairs.database], ["/run/pg", 5433, "worker", "a b'+%c", "my app"]);
+  const url = readConfig(environment()).database;
+  assert.deepEqual([url.host, url.user, url.password, url.database], ["localhost", "worker", "hunter2", "app"]);
+});
+
+const notPEM = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "config-")), "ca.pem");
+fs.writeFileSync(notPEM, "no certificate");
+test.after(() => fs.rmSync(path.dirname(notPEM), { recursive: true }));
+
+test("a wrong configuration is one line that names the variable", () => {
+  for (const [named, ...pairs] of [
+    ["DATABASE_URL", "DATABASE_URL", ""],
+    ["DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2%zz@h/d"],
+    ["DATABASE_URL", "DATABASE_URL", "host=h password=hunter2 port=many"],
+    ["DATABASE_URL", "DATABASE_URL", "hunter2"],
+    ["DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"],
+    ["NATS_URL", "NATS_URL", "http://h:4222"],
+    ["NATS_URL", "NATS_URL", "nats://u:hunter2@"],
+    ["NATS_URL", "NATS_URL", "nats://a:4222,nats://"],
+    ["NATS_URL", "NATS_URL", ","],
+    ["NATS_URL", "NATS_URL", "nats://h:99999"],
+    ["NATS_URL", "NATS_URL", "nats://a:4222,nats://u:hunter2@h:0"],
+    ["NATS_PASS", "NATS_USER", "u"],
+    ["NATS_USER", "NATS_PASS", "hunter2"],
+    ["NATS_TOKEN", "NATS_TOKEN", "hunter2", "NATS_USER", "u", "NATS_PASS", "p"],
+    ["NATS_CREDS", "NATS_CREDS", "/no/such/file"],
+    ["NATS_CREDS", "NATS_CREDS", notPEM],
+    ["NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", notPEM],
+    ["NATS_CA", "NATS_CA", "/no/such/file"],
+    ["NATS_CA", "NATS_CA", notPEM],
+    ["NATS_KEY", "NATS_CERT", "/c"],
+    ["NATS_CERT", "NATS_KEY", "/k"],
+    ["NATS_CERT", "NATS_CERT", notPEM, "NATS_KEY", notPEM],
+    ["STREAM_NAME", "STREAM_NAME", "a.b"],
+    ["STREAM_NAME", "STREAM_NAME", "a b"],
+    ["STREAM_NAME", "STREAM_NAME", "a\uFFFD"],
+    ["STREAM_NAME", "STREAM_NAME", "s".repeat(256)],
+    ["QUEUE_GROUP", "QUEUE_GROUP", "a*"],
+    ["QUEUE_GROUP", "QUEUE_GROUP", "a/b"],
+    ["QUEUE_GROUP", "QUEUE_GROUP", "a\u200b"],
+    ["SUBJECT", "SUBJECT", "a..b"],
+    ["SUBJECT", "SUBJECT", "a.>.b"],
+    ["SUBJECT", "SUBJECT", "a.b*"],
+    ["SUBJECT", "SUBJECT", "a b"],
+    ["CONSUMER_NAME", "CONSUMER_NAME", "a\nb"],
+    ["CONSUMER_NAME", "CONSUMER_NAME", " a"],
+    ["CONSUMER_NAME", "CONSUMER_NAME", "a\u00a0"],
+    ["BATCH_SIZE", "BATCH_SIZE", "0"],
+    ["BATCH_SIZE", "BATCH_SIZE", "1001"],
+    ["BATCH_SIZE", "BATCH_SIZE", "many"],
+    ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"],
+    ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"],
+    ["WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"],
+  ]) {
+    assert.throws(() => readConfig(environment(...pairs)), (/** @type {Error} */ err) => {
+      assert.ok(err instanceof ConfigError, String(err));
+      assert.ok(err.message.startsWith(named + ": "), `"${err.message}" must name ${named} first`);
+      assert.doesNotMatch(err.message, /\n.|hunter2/);
+      return true;
+    }, pairs.join(" "));
+  }
+});
+
+test("names may have any letters, and a consumer spaces", () => {
+  const c = readConfig(environment("CONSUMER_NAME", "Wörker 1", "QUEUE_GROUP", "größe-1", "NATS_URL", "a:1, b:65535,"));
+  assert.deepEqual([c.consumer, c.nats?.servers], ["Wörker 1", ["a:1", "b:65535"]]);
+});
+
+test("the version is the package's", () => {
+  assert.equal(JSON.parse(fs.readFileSync(new URL("../package.json", import.meta.url), "utf8")).version, version);
+});

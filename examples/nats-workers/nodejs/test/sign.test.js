@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { SecretError, sign, signingKeys, webhookID } from "../sign.js";
+import { golden } from "./golden.js";
+
+const g = golden("signatures");
+
+for (const c of g.signatures) {
+  test("signatures are the golden ones: " + c.name, () => {
+    assert.deepEqual(sign(signingKeys(c.secrets), c.message_id, c.timestamp * 1000, Buffer.from(c.body)), c.headers);
+  });
+}
+
+test("message ids travel as in the golden file", () => {
+  assert.ok(g.webhook_ids.length > 0);
+  for (const c of g.webhook_ids) assert.equal(webhookID(c.message_id), c.webhook_id);
+});
+
+test("a secret that cannot be read stops the webhook and is not shown", () => {
+  for (const secret of ["", "whsec_", "whsec_!hunter2!", "hunter2", "whsk_aHVudGVyMg=="]) {
+    assert.throws(() => signingKeys(["whsec_aHVudGVyMg==", secret]), (/** @type {Error} */ err) =>
+      err instanceof SecretError && !err.message.includes("hunter2"), secret);
+  }
+});

@@ -1,0 +1,2 @@
+/** What is reported to the database. */
+export const version = "0.2.0";

@@ -1,0 +1,164 @@
+import { Batcher } from "./batch.js";
+import { Busy } from "./busy.js";
+import * as calls from "./calls.js";
+import { Complaint } from "./complaint.js";
+import { runNATS } from "./consumer.js";
+import { controller, Ended, onEnd, outlive } from "./context.js";
+import { Database, refused } from "./database.js";
+import { outcome, Sender } from "./deliver.js";
+import { Endpoints } from "./endpoints.js";
+import { heartbeats, keepInProgress, lastHeartbeat, Stats } from "./heartbeat.js";
+import { Link } from "./link.js";
+import { Load } from "./load.js";
+import { log } from "./log.js";
+import { maintain } from "./maintain.js";
+import { runQueue } from "./queue.js";
+import { Slots } from "./slots.js";
+
+// How long things may go on after SIGTERM, in ms. A try that is not done by then is
+// given back.
+const askFor = 3000;
+const sendFor = 20_000;
+const tellFor = 25_000;
+
+/** @param {{payload?: string}} question */
+const sizeOf = (question) => question.payload?.length ?? 0;
+
+/**
+ * The database decides, the worker carries; the words are those of doc.go beside
+ * the Go worker. Signals end a process in order: nothing new is taken ("taking"),
+ * what is being sent may go on for a while ("sending"), and a little longer what
+ * became of it is written down ("telling").
+ */
+export class Worker {
+  stats = new Stats();
+  load = new Load();
+  busy = new Busy();
+  link = new Link();
+  /** All that the process has not settled. @type {Set<import("./event.js").Event>} */
+  held = new Set();
+  missed = -Infinity; // when the stream was last missing
+  nats = new Complaint();
+  strangers = new Complaint();
+  upkeep = new Complaint();
+  lease = 0;
+  heartbeatMS = 0;
+  pollMS = 0;
+
+  #stop = controller();
+  taking = this.#stop.signal;
+  asking = outlive(this.taking, askFor);
+  sending = outlive(this.taking, sendFor);
+  telling = outlive(this.taking, tellFor);
+
+  /** @param {import("./config.js").Config} cfg */
+  constructor(cfg) {
+    this.cfg = cfg;
+    const db = this.db = new Database(cfg);
+    this.endpoints = new Endpoints(db);
+    this.sender = new Sender(cfg.batch, cfg.allow);
+    this.slots = { stream: new Slots(cfg.batch), queue: new Slots(cfg.batch) };
+    this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
+    this.admits = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
+      (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));
+    this.reports = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
+      (signal, /** @type {import("./report.js").Attempt[]} */ some) => calls.report(db, signal, some));
+  }
+
+  /**
+   * Works until the signal ends, or until something proves that it never can.
+   * @param {AbortSignal} signal
+   */
+  async run(signal) {
+    onEnd(signal, () => this.#stop.abort());
+    try {
+      await this.#begin();
+    } catch (err) {
+      if (err instanceof Ended) return;
+      throw err;
+    }
+    const quiet = controller();
+    const beating = heartbeats(this, quiet.signal);
+    void keepInProgress(this, quiet.signal);
+    void maintain(this, this.taking);
+
+    const sources = [];
+    if (this.cfg.nats) sources.push(this.#source(runNATS));
+    if (this.cfg.doQueue) sources.push(this.#source(runQueue));
+    const ended = await Promise.all(sources);
+    log.info({ held: this.held.size }, "stopping");
+    await this.busy.wait();
+    quiet.abort();
+    await beating;
+    await lastHeartbeat(this);
+    await this.link.close();
+    const failed = ended.find(Boolean);
+    if (failed) throw failed;
+  }
+
+  /**
+   * Runs one source of events; the end of one is the end of all.
+   * @param {(w: Worker) => Promise<void>} source
+   * @returns {Promise<unknown>}
+   */
+  async #source(source) {
+    try {
+      await source(this);
+    } catch (err) {
+      return err;
+    } finally {
+      this.#stop.abort();
+    }
+    return undefined;
+  }
+
+  /** Waits for the database and introduces this process to it. */
+  async #begin() {
+    const hello = (/** @type {boolean} */ once) => calls.hello(this.db, this.taking, [], { once });
+    const hi = await hello(true).catch((err) => {
+      const refusal = refused(err);
+      if (refusal) throw refusal;
+      return hello(false);
+    });
+    this.lease = hi.lease;
+    this.heartbeatMS = hi.heartbeatMS;
+    this.pollMS = hi.pollMS;
+    await this.endpoints.refresh(this.taking);
+    void this.endpoints.run(this.telling, hi.endpointsMS);
+    const { consumer, doStream, doQueue, batch } = this.cfg;
+    log.info({ consumer, source_id: hi.source, stream: doStream, queue: doQueue, in_flight: batch }, "started");
+  }
+
+  /**
+   * Makes one try, or gives the event back untried: to an endpoint that is gone,
+   * after SIGTERM, or when its lease does not hold for as long as a try may take.
+   * @param {import("./event.js").Event} e
+   */
+  async send(e) {
+    const released = outcome("released");
+    try {
+      const ep = await this.endpoints.get(this.asking, e.webhookID);
+      if (!ep) return released;
+      await this.sender.slots.enter(this.taking);
+      try {
+        if (this.taking.aborted || e.left() < this.enough(ep.timeout)) return released;
+        const o = await this.sender.try(this.sending, ep, e);
+        if (o.result !== "released") this.stats.sent(o.duration);
+        return o;
+      } finally {
+        this.sender.slots.give();
+      }
+    } catch {
+      return released; // the process ends, or the endpoints cannot be read
+    }
+  }
+
+  /**
+   * How much of a lease a try needs. A try that may take longer than a lease lives
+   * on renewals, as long as most of a lease is there at its start.
+   * @param {number} timeout
+   */
+  enough(timeout) {
+    return Math.min(timeout, this.lease * 3 / 4);
+  }
+}
