@@ -36,16 +36,19 @@ COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer) IS
     'Internal: leases due rows for the endpoints.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(p_now timestamptz)
-RETURNS TABLE (webhook_id integer, accepted_until timestamptz) LANGUAGE sql STABLE ROWS 10
+RETURNS TABLE (webhook_id integer, accepted_until timestamptz, first_due_at timestamptz, first_queue_id bigint)
+LANGUAGE sql STABLE ROWS 10
 AS $$
     WITH RECURSIVE pending AS (
         -- Steps from webhook to webhook through the index: a backlog of one costs the others nothing.
-        (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
-         WHERE q.status = 'pending' ORDER BY q.webhook_id LIMIT 1)
+        (SELECT q.webhook_id, q.next_retry_at, q.queue_id FROM @extschema@.rule_webhook_queue q
+         WHERE q.status = 'pending' ORDER BY q.webhook_id, q.next_retry_at, q.queue_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
-                WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
-        FROM pending p WHERE p.webhook_id IS NOT NULL)
+        SELECT n.webhook_id, n.next_retry_at, n.queue_id
+        FROM pending p CROSS JOIN LATERAL (
+            SELECT q.webhook_id, q.next_retry_at, q.queue_id FROM @extschema@.rule_webhook_queue q
+            WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id
+            ORDER BY q.webhook_id, q.next_retry_at, q.queue_id LIMIT 1) n)
     SELECT w.webhook_id,
            CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
                      OR NOT c.jetstream_enabled THEN 'infinity'
@@ -53,39 +56,46 @@ AS $$
                 WHEN c.enabled AND EXISTS (
                     SELECT FROM @extschema@.rule_nats_consumer_stats s
                     WHERE s.stream_name = c.stream_name AND s.reached_at > p_now - interval '60 seconds') THEN '-infinity'
-                ELSE p_now - interval '60 seconds' END
+                ELSE p_now - interval '60 seconds' END,
+           p.next_retry_at, p.queue_id
     FROM pending p
     JOIN @extschema@.rule_webhooks w ON w.webhook_id = p.webhook_id
     LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-    WHERE w.enabled AND w.held_since IS NULL AND NOT EXISTS (
+    WHERE p.next_retry_at <= p_now AND w.enabled AND w.held_since IS NULL AND NOT EXISTS (
         SELECT FROM @extschema@.rule_webhook_endpoints e
-        WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now) AND EXISTS (
-        SELECT FROM @extschema@.rule_webhook_queue q
-        WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now)
+        WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz) IS
-    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
+    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given, and where their rows begin.';
 
+-- Not in SQL: that would be planned anew by each claim.
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
     p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean)
-RETURNS bigint[] LANGUAGE sql VOLATILE
+RETURNS bigint[] LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    v_ids bigint[];
+BEGIN
     WITH due AS MATERIALIZED (
-        SELECT d.webhook_id, d.accepted_until,
+        SELECT d.webhook_id, d.accepted_until, d.first_due_at, d.first_queue_id,
                CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
         FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random())
-    SELECT coalesce(array_agg(t.queue_id), '{}')
+    SELECT coalesce(array_agg(t.queue_id), '{}') INTO v_ids
     FROM (SELECT picked.queue_id
           FROM due CROSS JOIN LATERAL (
               SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
               WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
+                -- Behind what a snapshot keeps of rows that were claimed: to pass it once is enough.
+                AND (q.next_retry_at, q.queue_id) >= (due.first_due_at, due.first_queue_id)
                 AND (q.route <> 'publish' OR q.created_at <= due.accepted_until)
                 AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
                 AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
               ORDER BY q.next_retry_at, q.queue_id
               LIMIT (SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round FROM due)
               FOR UPDATE OF q SKIP LOCKED) picked
-          LIMIT p_limit) t
+          LIMIT p_limit) t;
+    RETURN v_ids;
+END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean) IS
     'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s; with p_pgmq those that pgmq does not have.';
