@@ -26,10 +26,12 @@ type part struct {
 func (s *setup) parts() []part {
 	return []part{
 		{"publish", s.publishing},
+		{"cost", s.cost},
 		{"sessions", s.publishingBySessions},
 		{"memory", s.memory},
 		{"first", s.firstPublish},
 		{"deliveries", s.deliveries},
+		{"claims", s.claims},
 		{"lines", s.lines},
 		{"away", s.away},
 		{"storm", s.storm},
@@ -63,11 +65,13 @@ type effort struct {
 	deliveries int   // events of one round
 	deliverers int   // rounds of deliveries
 	rows       int   // of history, and of attempts
+	waiting    int   // rows in the queue that is claimed from
+	claimed    int   // of them, in one round
 }
 
 var (
-	full  = effort{1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3, 10_000_000}
-	quick = effort{200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1, 20_000}
+	full  = effort{1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3, 10_000_000, 200_000, 20_000}
+	quick = effort{200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1, 20_000, 2_000, 1_000}
 )
 
 func main() {
