@@ -16,8 +16,7 @@ const callMany = "SELECT count(*) FROM generate_series(1, $3::int) WHERE rule_we
 // away measures what a publish costs a session while NATS is away: it finds that out without
 // waiting, and writes the event into the queue in place of sending it.
 func (s *setup) away(ctx context.Context, out io.Writer, measure effort) error {
-	var plain int32
-	err := s.conn.QueryRow(ctx, "SELECT rule_webhook_register($1, $2)", hookName+" queue", s.target.url).Scan(&plain)
+	plain, err := s.registered(ctx, hookName+" queue", "queue")
 	if err != nil {
 		return err
 	}

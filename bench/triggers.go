@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -66,6 +67,11 @@ func (s *setup) triggerCost(ctx context.Context, out io.Writer, measure effort) 
 	}
 	if err := rounds(ctx, measure, afresh, contenders...); err != nil {
 		return err
+	}
+	var failures int
+	err = s.conn.QueryRow(ctx, "SELECT count(*) FROM rule_nats_publish_history WHERE NOT success").Scan(&failures)
+	if err != nil || failures > 0 {
+		return errors.Join(err, fmt.Errorf("%w: %d events of triggers", errNotPublished, failures))
 	}
 	heading(out, "What a trigger costs a row")
 	var rows [][]string
