@@ -16,8 +16,7 @@ const callMany = "SELECT count(*) FROM generate_series(1, $3::int) WHERE rule_we
 // away measures what a publish costs a session while NATS is away: it finds that out without
 // waiting, and writes the event into the queue in place of sending it.
 func (s *setup) away(ctx context.Context, out io.Writer, measure effort) error {
-	var plain int32
-	err := s.conn.QueryRow(ctx, "SELECT rule_webhook_register($1, $2)", hookName+" queue", s.target.url).Scan(&plain)
+	plain, err := s.registered(ctx, hookName+" queue", "queue")
 	if err != nil {
 		return err
 	}
@@ -32,8 +31,8 @@ func (s *setup) away(ctx context.Context, out io.Writer, measure effort) error {
 	if err := s.nats.Kill(); err != nil {
 		return err
 	}
-	queue := &contender{name: "a row in the queue, no NATS in it: mode 'queue'", loopers: []looper{calls{one[0], plain}}}
-	away := &contender{name: "NATS is away: a row of history, and one in the queue", loopers: []looper{calls{one[0], s.webhook}}}
+	queue := &contender{name: "a row in the queue, no NATS in it: mode 'queue'", loopers: []looper{one[0].calling(plain)}}
+	away := &contender{name: "NATS is away: a row of history, and one in the queue", loopers: []looper{one[0].calling(s.webhook)}}
 	err = rounds(ctx, measure, func(context.Context) error { return nil }, queue, away)
 	if err == nil {
 		err = s.allWentToTheQueue(ctx)
@@ -52,23 +51,9 @@ func (s *setup) away(ctx context.Context, out io.Writer, measure effort) error {
 	return err
 }
 
-// calls makes many calls a statement.
-type calls struct {
-	*session
-	webhook int32
-}
-
-func (c calls) work(ctx context.Context, until time.Time) (n int, err error) {
-	tx, err := c.conn.Begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for ; time.Now().Before(until); n += together {
-		if _, err := c.conn.Exec(ctx, callMany, c.webhook, c.payload, together); err != nil {
-			return n, errors.Join(err, tx.Rollback(ctx))
-		}
-	}
-	return n, tx.Commit(ctx)
+// calling makes many calls a statement.
+func (s *session) calling(webhook int32) looper {
+	return batch{s, callMany, []any{webhook, s.payload, together}}
 }
 
 // allWentToTheQueue sees that what was measured is what it is called.

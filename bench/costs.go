@@ -80,10 +80,7 @@ func (s *setup) costs(ctx context.Context, measure effort) (*costs, error) {
 // disabledWebhook registers one that the operator has disabled: a publish to it reads the payload,
 // finds the webhook and answers, and neither sends nor writes.
 func (s *setup) disabledWebhook(ctx context.Context) (id int32, err error) {
-	if err = s.conn.QueryRow(ctx, "SELECT rule_webhook_register($1, $2)", hookName+" off", s.target.url).Scan(&id); err != nil {
-		return 0, err
-	}
-	if _, err = s.conn.Exec(ctx, "SELECT rule_webhook_enable_nats($1, $2, 'nats')", id, subject); err != nil {
+	if id, err = s.registered(ctx, hookName+" off", "nats"); err != nil {
 		return 0, err
 	}
 	_, err = s.conn.Exec(ctx, "SELECT rule_webhook_update($1, p_enabled => false)", id)

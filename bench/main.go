@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// partsEnv names the parts to run, with commas; without it all are run. `make bench BENCH_PARTS=memory`
+// partsEnv names the parts to run, with commas; without it all run that are not long. `make bench BENCH_PARTS=memory`
 // sets it too.
 const partsEnv = "BENCH_PARTS"
 
@@ -21,24 +21,27 @@ const partsEnv = "BENCH_PARTS"
 type part struct {
 	name string
 	run  func(context.Context, io.Writer, effort) error
+	long bool // takes minutes, and runs when it is named
 }
 
 func (s *setup) parts() []part {
 	return []part{
-		{"publish", s.publishing},
-		{"sessions", s.publishingBySessions},
-		{"memory", s.memory},
-		{"first", s.firstPublish},
-		{"deliveries", s.deliveries},
-		{"lines", s.lines},
-		{"away", s.away},
-		{"storm", s.storm},
-		{"leader", s.leader},
-		{"views", s.views},
+		{name: "publish", run: s.publishing},
+		{name: "cost", run: s.cost},
+		{name: "sessions", run: s.publishingBySessions},
+		{name: "memory", run: s.memory},
+		{name: "first", run: s.firstPublish},
+		{name: "deliveries", run: s.deliveries},
+		{name: "claims", run: s.claims},
+		{name: "lines", run: s.lines},
+		{name: "away", run: s.away},
+		{name: "storm", run: s.storm},
+		{name: "leader", run: s.leader},
+		{name: "views", run: s.views, long: true},
 	}
 }
 
-// wantedParts reads the names of parts; none stands for all.
+// wantedParts reads the names of parts; none stands for all that are not long.
 func wantedParts(text string) ([]string, error) {
 	wanted := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	var known []string
@@ -55,6 +58,7 @@ func wantedParts(text string) ([]string, error) {
 
 // effort is how much is measured.
 type effort struct {
+	short      bool // then no part is long
 	slice      time.Duration
 	rounds     int
 	sessions   []int // of the table by sessions
@@ -63,11 +67,13 @@ type effort struct {
 	deliveries int   // events of one round
 	deliverers int   // rounds of deliveries
 	rows       int   // of history, and of attempts
+	waiting    int   // rows in the queue that is claimed from
+	claimed    int   // of them, in one round
 }
 
 var (
-	full  = effort{1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3, 10_000_000}
-	quick = effort{200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1, 20_000}
+	full  = effort{false, 1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3, 10_000_000, 200_000, 20_000}
+	quick = effort{true, 200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1, 20_000, 2_000, 1_000}
 )
 
 func main() {
@@ -105,7 +111,7 @@ func run(ctx context.Context, out io.Writer, measure effort, wanted []string) (e
 		return err
 	}
 	for _, p := range s.parts() {
-		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
+		if named := slices.Contains(wanted, p.name); !named && (len(wanted) > 0 || p.long && !measure.short) {
 			continue
 		}
 		progress(p.name)

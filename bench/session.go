@@ -124,3 +124,24 @@ func (s statement) work(ctx context.Context, until time.Time) (n int, err error)
 	}
 	return n, nil
 }
+
+// batch runs a statement that does a thing so many times as together says, again and again within one
+// transaction.
+type batch struct {
+	*session
+	sql  string
+	args []any
+}
+
+func (b batch) work(ctx context.Context, until time.Time) (n int, err error) {
+	tx, err := b.conn.Begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for ; time.Now().Before(until); n += together {
+		if _, err := b.conn.Exec(ctx, b.sql, b.args...); err != nil {
+			return n, errors.Join(err, tx.Rollback(ctx))
+		}
+	}
+	return n, tx.Commit(ctx)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,9 +33,12 @@ var durable = []string{
 
 // setup is everything that runs for the whole bench.
 type setup struct {
-	cluster *postgres.Cluster
-	nats    *natsserver.Process
-	target  *target
+	cluster  *postgres.Cluster
+	nats     *natsserver.Process
+	target   *target
+	database string
+	stream   string
+	subject  string
 
 	conn   *pgx.Conn // for what is not measured
 	client *nats.Conn
@@ -46,7 +50,7 @@ type setup struct {
 }
 
 func setUp(ctx context.Context) (s *setup, err error) {
-	s = &setup{}
+	s = &setup{database: database, stream: stream, subject: subject}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.remove())
@@ -70,7 +74,33 @@ func setUp(ctx context.Context) (s *setup, err error) {
 	if err = s.createDatabase(ctx); err != nil {
 		return s, err
 	}
+	if _, err = s.conn.Exec(ctx, "CREATE ROLE bench_worker LOGIN IN ROLE rule_engine_worker"); err != nil {
+		return s, err
+	}
 	return s, s.createWebhook(ctx)
+}
+
+// beside is the same in a database of its own, with a stream of its own and the same servers; drop ends it.
+func (s *setup) beside(ctx context.Context, name string) (of *setup, drop func() error, err error) {
+	of = &setup{cluster: s.cluster, nats: s.nats, target: s.target, client: s.client, js: s.js,
+		database: name, stream: strings.ToUpper(name), subject: name + ".bench"}
+	drop = func() error {
+		if of.conn != nil {
+			_ = of.conn.Close(ctx)
+		}
+		_, err := s.conn.Exec(ctx, "DROP DATABASE IF EXISTS "+name)
+		if gone := s.js.DeleteStream(ctx, of.stream); !errors.Is(gone, jetstream.ErrStreamNotFound) {
+			err = errors.Join(err, gone)
+		}
+		return err
+	}
+	if err = of.createDatabase(ctx); err == nil {
+		err = of.createWebhook(ctx)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, drop())
+	}
+	return of, drop, nil
 }
 
 func (s *setup) createDatabase(ctx context.Context) error {
@@ -79,7 +109,7 @@ func (s *setup) createDatabase(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+database); err != nil {
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+s.database); err != nil {
 		return err
 	}
 	if s.conn, err = s.connect(ctx); err != nil {
@@ -88,7 +118,6 @@ func (s *setup) createDatabase(ctx context.Context) error {
 	for _, statement := range []string{
 		"CREATE EXTENSION rule_engine",
 		"SELECT rule_engine_create_roles()",
-		"CREATE ROLE bench_worker LOGIN IN ROLE rule_engine_worker",
 	} {
 		if _, err := s.conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
@@ -98,7 +127,12 @@ func (s *setup) createDatabase(ctx context.Context) error {
 }
 
 func (s *setup) createWebhook(ctx context.Context) error {
-	if _, err := s.conn.Exec(ctx, "SELECT rule_nats_configure(p_nats_url => $1)", s.nats.URL()); err != nil {
+	prefix, _, _ := strings.Cut(s.subject, ".")
+	if _, err := s.conn.Exec(ctx, "SELECT rule_nats_configure(p_nats_url => $1, p_stream_name => $2, p_subject_prefix => $3)",
+		s.nats.URL(), s.stream, prefix); err != nil {
+		return err
+	}
+	if _, err := s.conn.Exec(ctx, "UPDATE rule_nats_streams SET stream_name = $1, subjects = ARRAY[$2 || '.>']", s.stream, prefix); err != nil {
 		return err
 	}
 	// The stream as the extension makes it: a work queue in a file, one replica.
@@ -114,7 +148,7 @@ func (s *setup) createWebhook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.conn.Exec(ctx, "SELECT rule_webhook_enable_nats($1, $2, 'nats')", s.webhook, subject); err != nil {
+	if _, err := s.conn.Exec(ctx, "SELECT rule_webhook_enable_nats($1, $2, 'nats')", s.webhook, s.subject); err != nil {
 		return err
 	}
 	if _, err := s.conn.Exec(ctx, "SELECT rule_webhook_secret_set($1, 'bench')", s.webhook); err != nil {
@@ -132,12 +166,12 @@ func (s *setup) createWebhook(ctx context.Context) error {
 
 // connect gives a session, in a backend of its own.
 func (s *setup) connect(ctx context.Context) (*pgx.Conn, error) {
-	return pgx.Connect(ctx, s.cluster.DSN(database, "postgres"))
+	return pgx.Connect(ctx, s.cluster.DSN(s.database, "postgres"))
 }
 
 // empty takes all messages out of the stream, so that each slice finds it alike.
 func (s *setup) empty(ctx context.Context) error {
-	held, err := s.js.Stream(ctx, stream)
+	held, err := s.js.Stream(ctx, s.stream)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,8 @@ BEGIN
           UNION ALL SELECT p.id, p.payload, false FROM @extschema@._rule_claim_texts(v_post) p) a
     JOIN @extschema@.rule_webhook_queue q ON q.queue_id = a.id
     JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
-    LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
+    LEFT JOIN @extschema@.rule_nats_config c
+        ON c.config_id = CASE WHEN a.publish THEN @extschema@._rule_config_of(w.nats_config_id) END
     ORDER BY a.publish DESC, q.queue_id;
 END
 $$;
