@@ -23,28 +23,53 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_event_recorded(integer, text, xid8) IS
     'Internal: whether a committed (sub)transaction published this event, also one that saw its publish fail.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_slot(p_age_ms bigint)
+RETURNS smallint LANGUAGE sql VOLATILE
+AS $$
+    SELECT (((extract(epoch FROM pg_catalog.clock_timestamp())::bigint - p_age_ms / 1000) / 86400) % 10)::smallint
+$$;
+COMMENT ON FUNCTION @extschema@._rule_slot(bigint) IS
+    'Internal: the slot of rows that were written so long ago.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_fates(
     p_webhook_ids integer[], p_message_ids text[], p_transactions xid8[], p_ages_ms bigint[])
 RETURNS text[] LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_fates text[];
+    v_first smallint;
+    v_last smallint;
     v_kept_since timestamptz;
     v_adopted_at timestamptz;
     v_at timestamptz;
     v_status text;
 BEGIN
-    SELECT array_agg(CASE WHEN e.transaction IS NULL OR EXISTS (
-                              SELECT FROM @extschema@.rule_nats_publish_history h
-                              WHERE h.webhook_id = e.webhook_id AND h.message_id = e.message_id
-                                AND h.transaction = e.transaction)
+    -- A row lies with the day of its message, as a rule: a batch is of one day, or of two.
+    SELECT @extschema@._rule_slot(max(a.age_ms) + 600000), @extschema@._rule_slot(min(a.age_ms) - 600000)
+    INTO v_first, v_last FROM unnest(p_ages_ms) AS a (age_ms);
+    SELECT array_agg(CASE WHEN e.transaction IS NULL OR (
+                              SELECT true FROM @extschema@.rule_nats_publish_history h
+                              WHERE h.slot IN (v_first, v_last) AND h.webhook_id = e.webhook_id
+                                AND h.message_id = e.message_id AND h.transaction = e.transaction LIMIT 1)
                           THEN 'committed' END ORDER BY e.n)
     INTO v_fates
     FROM unnest(p_webhook_ids, p_message_ids, p_transactions) WITH ORDINALITY AS e (webhook_id, message_id, transaction, n);
+    IF array_position(v_fates, NULL) IS NULL THEN
+        RETURN v_fates;
+    END IF;
+    -- What is not there may lie anywhere: moved by maintenance, of another day than its batch, or a clock was wrong.
+    SELECT array_agg(CASE WHEN e.fate IS NOT NULL OR (
+                              SELECT true FROM @extschema@.rule_nats_publish_history h
+                              WHERE h.webhook_id = e.webhook_id AND h.message_id = e.message_id
+                                AND h.transaction = e.transaction LIMIT 1)
+                          THEN 'committed' END ORDER BY e.n)
+    INTO v_fates
+    FROM unnest(p_webhook_ids, p_message_ids, p_transactions, v_fates) WITH ORDINALITY
+         AS e (webhook_id, message_id, transaction, fate, n);
     SELECT s.history_kept_since, s.adopted_at INTO v_kept_since, v_adopted_at FROM @extschema@.rule_engine_source s;
     FOR i IN 1 .. coalesce(cardinality(v_fates), 0) LOOP
         CONTINUE WHEN v_fates[i] IS NOT NULL OR p_webhook_ids[i] IS NULL;
-        v_at := clock_timestamp() - make_interval(secs => coalesce(p_ages_ms[i], 0) / 1000.0);
+        v_at := clock_timestamp() - make_interval(secs => least(coalesce(p_ages_ms[i], 0), 1000000000000) / 1000.0);
         IF v_at < v_adopted_at THEN
             v_fates[i] := 'committed';
             CONTINUE;

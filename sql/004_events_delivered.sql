@@ -1,28 +1,28 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_events_delivered(
-    p_consumer text, p_attempts jsonb, p_delivered integer[], p_rows bigint[], p_receipts integer[])
+    p_consumer text, p_receipts tid[], p_queue_ids bigint[],
+    p_webhook_ids integer[], p_message_ids text[], p_redeliveries integer[], p_tries integer[], p_paths text[],
+    p_started_ms_ago double precision[], p_durations_ms double precision[], p_statuses integer[])
 RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
 BEGIN
-    -- The attempts first: they number themselves by the tries that failed before.
     INSERT INTO @extschema@.rule_webhook_attempts
         (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome)
-    SELECT l.webhook_id, l.message_id, l.redelivery, l.retry_count + 1, l.path, p_consumer,
-           v_now - make_interval(secs => l.started_ms_ago / 1000), l.duration_ms, l.status, 'delivered'
-    FROM @extschema@._rule_leased(p_consumer, p_attempts) l
-    WHERE l.n = ANY (p_delivered) ORDER BY l.n;
+    SELECT d.webhook_id, d.message_id, d.redelivery, d.try, d.path, p_consumer,
+           v_now - make_interval(secs => d.started_ms_ago / 1000), d.duration_ms, d.status, 'delivered'
+    FROM unnest(p_webhook_ids, p_message_ids, p_redeliveries, p_tries, p_paths, p_started_ms_ago, p_durations_ms, p_statuses)
+         AS d (webhook_id, message_id, redelivery, try, path, started_ms_ago, duration_ms, status);
     UPDATE @extschema@.rule_webhook_queue q
-    SET status = 'success', leased_by = NULL, lease_until = NULL, response_status = l.status, error_message = NULL,
+    SET status = 'success', leased_by = NULL, lease_until = NULL,
+        response_status = p_statuses[array_position(p_queue_ids, q.queue_id)], error_message = NULL,
         last_answer = NULL, completed_at = v_now
-    FROM @extschema@._rule_leased(p_consumer, p_attempts) l
-    WHERE q.queue_id = ANY (p_rows) AND q.queue_id = l.held_queue_id AND l.n = ANY (p_delivered);
+    WHERE q.queue_id = ANY (p_queue_ids);
+    -- They are locked, so they are where they were found.
     UPDATE @extschema@.rule_webhook_receipts r
     SET state = 'done', leased_by = NULL, lease_until = NULL, retry_count = 0, done_at = v_now
-    FROM @extschema@._rule_worker_attempts(p_attempts) a
-    WHERE a.n = ANY (p_receipts)
-      AND r.webhook_id = a.webhook_id AND r.message_id = a.message_id AND r.redelivery = a.redelivery;
+    WHERE r.ctid = ANY (p_receipts);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_events_delivered(text, jsonb, integer[], bigint[], integer[]) IS
-    'Internal: records deliveries, whose receipts are locked.';
+COMMENT ON FUNCTION @extschema@._rule_events_delivered(text, tid[], bigint[], integer[], text[], integer[], integer[], text[], double precision[], double precision[], integer[]) IS
+    'Internal: records deliveries, whose receipts are locked. The places of those outside the queue, and what there is to say of each delivery.';

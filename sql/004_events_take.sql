@@ -27,26 +27,34 @@ BEGIN
     -- The second of two copies in one batch waits for what becomes of the first.
     SELECT array_agg(e.first = e.n AND @extschema@._rule_event_lock(e.webhook_id, e.message_id, 0) ORDER BY e.n)
     INTO v_locked
-    FROM (SELECT u.*, min(u.n) OVER (PARTITION BY u.webhook_id, u.message_id) AS first
+    FROM (SELECT u.*, min(u.n) OVER (PARTITION BY u.webhook_id, u.message_id COLLATE "C") AS first
           FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
 
     v_now := clock_timestamp();
     v_alone := EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                        WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now);
-    -- One statement, so that an event on its way from the receipts into the queue is seen in one of them.
+    -- One statement, so that an event on its way from the receipts into the queue is seen in one of them. Each look stands
+    -- for itself (OFFSET 0), so that no plan reads a table that was short when it was made.
     FOR v_event IN
         SELECT u.n::integer AS n, w.webhook_id, w.enabled, w.held_reason, b.open_until, b.open_ms, b.breaker_state,
                q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at,
                r.state, r.lease_until AS r_lease_until,
                greatest(q.lease_losses + (q.status = 'processing')::integer, r.lease_losses + (r.state = 'leased')::integer) AS losses
         FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
-        LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = u.webhook_id
-        LEFT JOIN @extschema@.rule_webhook_queue q
-            ON q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0
-        LEFT JOIN @extschema@.rule_webhook_receipts r
-            ON r.webhook_id = u.webhook_id AND r.message_id = u.message_id AND r.redelivery = 0
-        LEFT JOIN @extschema@.rule_webhook_endpoints b
-            ON b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed'
+        LEFT JOIN LATERAL (
+            SELECT w.webhook_id, w.enabled, w.held_reason FROM @extschema@.rule_webhooks w
+            WHERE w.webhook_id = u.webhook_id OFFSET 0) w ON true
+        LEFT JOIN LATERAL (
+            SELECT q.queue_id, q.status, q.route, q.lease_until, q.next_retry_at, q.lease_losses
+            FROM @extschema@.rule_webhook_queue q
+            WHERE q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0 OFFSET 0) q ON true
+        LEFT JOIN LATERAL (
+            SELECT r.state, r.lease_until, r.lease_losses FROM @extschema@.rule_webhook_receipts r
+            WHERE r.webhook_id = u.webhook_id AND r.message_id = u.message_id AND r.redelivery = 0 OFFSET 0) r ON true
+        LEFT JOIN LATERAL (
+            SELECT b.open_until, b.open_ms, b.breaker_state FROM @extschema@.rule_webhook_endpoints b
+            WHERE b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed' OFFSET 0) b ON true
+        ORDER BY u.n
     LOOP
         -- What has to wait for long waits in the queue: a stream has few places for what is taken and not settled.
         v_aside := CASE
@@ -113,75 +121,83 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- Below, too, each row is looked up by itself, and written to where it was locked.
     IF v_rows_aside <> '{}' THEN
         FOR v_event IN
             WITH mine AS (
-                SELECT i AS n, q.queue_id FROM unnest(v_rows_aside) i
-                JOIN @extschema@.rule_webhook_queue q
-                    ON q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
-                WHERE q.status = 'pending'
-                ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE OF q SKIP LOCKED)
+                SELECT i AS n, q.place FROM unnest(v_rows_aside) i CROSS JOIN LATERAL (
+                    SELECT q.ctid AS place, q.status FROM @extschema@.rule_webhook_queue q
+                    WHERE q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
+                    FOR UPDATE SKIP LOCKED) q
+                WHERE q.status = 'pending')
             UPDATE @extschema@.rule_webhook_queue q SET route = 'post', next_retry_at = least(q.next_retry_at, v_now)
-            FROM mine WHERE q.queue_id = mine.queue_id RETURNING mine.n
+            FROM mine WHERE q.ctid = mine.place RETURNING mine.n
         LOOP
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'moved to the queue';
         END LOOP;
     END IF;
 
-    FOR v_event IN
-        WITH mine AS (
-            SELECT i AS n, q.queue_id, @extschema@._rule_lease(w.timeout_ms) AS lease
-            FROM unnest(v_queue_rows) i
-            JOIN @extschema@.rule_webhooks w ON w.webhook_id = p_webhook_ids[i]
-            JOIN @extschema@.rule_webhook_queue q
-                ON q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
-            WHERE q.status = 'pending' OR (q.status = 'processing' AND q.lease_until <= v_now)
-            ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE OF q SKIP LOCKED),
-        -- A receipt that a transaction has locked, one that deletes the webhook perhaps, stays: the row comes first anyway.
-        old AS (
-            SELECT mine.n, r.webhook_id, r.message_id FROM mine JOIN @extschema@.rule_webhook_receipts r
-                ON r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
-            FOR UPDATE OF r SKIP LOCKED),
-        before AS (
-            DELETE FROM @extschema@.rule_webhook_receipts r USING old
-            WHERE r.webhook_id = old.webhook_id AND r.message_id = old.message_id AND r.redelivery = 0
-            RETURNING old.n, r.retry_count, r.refusals, r.first_tried_at, r.lease_losses)
-        UPDATE @extschema@.rule_webhook_queue q
-        SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
-            retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
-            first_tried_at = least(q.first_tried_at, before.first_tried_at),
-            lease_losses = greatest(q.lease_losses + (q.status = 'processing')::integer, before.lease_losses),
-            -- The stream has a copy, so it need not be published again.
-            route = CASE q.route WHEN 'publish' THEN 'stream' ELSE q.route END
-        FROM mine LEFT JOIN before ON before.n = mine.n
-        WHERE q.queue_id = mine.queue_id
-        RETURNING mine.n, q.retry_count
-    LOOP
-        v_verdicts[v_event.n] := 'deliver';
-        v_tries[v_event.n] := v_event.retry_count + 1;
-    END LOOP;
+    IF v_queue_rows <> '{}' THEN
+        FOR v_event IN
+            WITH mine AS (
+                SELECT i AS n, q.place, @extschema@._rule_lease(w.timeout_ms) AS lease
+                FROM unnest(v_queue_rows) i
+                CROSS JOIN LATERAL (
+                    SELECT w.timeout_ms FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_ids[i] OFFSET 0) w
+                CROSS JOIN LATERAL (
+                    SELECT q.ctid AS place FROM @extschema@.rule_webhook_queue q
+                    WHERE q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
+                      AND (q.status = 'pending' OR (q.status = 'processing' AND q.lease_until <= v_now))
+                    FOR UPDATE SKIP LOCKED) q),
+            -- A receipt that a transaction has locked, one that deletes the webhook perhaps, stays: the row comes first anyway.
+            old AS (
+                SELECT mine.n, r.place FROM mine CROSS JOIN LATERAL (
+                    SELECT r.ctid AS place FROM @extschema@.rule_webhook_receipts r
+                    WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
+                    FOR UPDATE SKIP LOCKED) r),
+            before AS (
+                DELETE FROM @extschema@.rule_webhook_receipts r USING old WHERE r.ctid = old.place
+                RETURNING old.n, r.retry_count, r.refusals, r.first_tried_at, r.lease_losses)
+            UPDATE @extschema@.rule_webhook_queue q
+            SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
+                retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
+                first_tried_at = least(q.first_tried_at, before.first_tried_at),
+                lease_losses = greatest(q.lease_losses + (q.status = 'processing')::integer, before.lease_losses),
+                -- The stream has a copy, so it need not be published again.
+                route = CASE q.route WHEN 'publish' THEN 'stream' ELSE q.route END
+            FROM mine LEFT JOIN before ON before.n = mine.n
+            WHERE q.ctid = mine.place
+            RETURNING mine.n, q.retry_count
+        LOOP
+            v_verdicts[v_event.n] := 'deliver';
+            v_tries[v_event.n] := v_event.retry_count + 1;
+        END LOOP;
+    END IF;
 
-    FOR v_event IN
-        WITH mine AS (
-            SELECT i AS n, @extschema@._rule_lease(w.timeout_ms) AS lease
-            FROM unnest(v_receipts) i
-            JOIN @extschema@.rule_webhooks w ON w.webhook_id = p_webhook_ids[i]
-            JOIN @extschema@.rule_webhook_receipts r
-                ON r.webhook_id = p_webhook_ids[i] AND r.message_id = p_message_ids[i] AND r.redelivery = 0
-            WHERE r.state = 'waiting' OR (r.state = 'leased' AND r.lease_until <= v_now)
-            ORDER BY r.webhook_id, r.message_id, r.redelivery FOR UPDATE OF r SKIP LOCKED)
-        UPDATE @extschema@.rule_webhook_receipts r
-        SET state = 'leased', leased_by = p_consumer, lease_until = v_now + mine.lease,
-            stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now,
-            lease_losses = r.lease_losses + (r.state = 'leased')::integer
-        FROM mine
-        WHERE r.webhook_id = p_webhook_ids[mine.n] AND r.message_id = p_message_ids[mine.n] AND r.redelivery = 0
-        RETURNING mine.n, r.retry_count
-    LOOP
-        v_verdicts[v_event.n] := 'deliver';
-        v_tries[v_event.n] := v_event.retry_count + 1;
-    END LOOP;
+    IF v_receipts <> '{}' THEN
+        FOR v_event IN
+            WITH mine AS (
+                SELECT i AS n, r.place, @extschema@._rule_lease(w.timeout_ms) AS lease
+                FROM unnest(v_receipts) i
+                CROSS JOIN LATERAL (
+                    SELECT w.timeout_ms FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_ids[i] OFFSET 0) w
+                CROSS JOIN LATERAL (
+                    SELECT r.ctid AS place FROM @extschema@.rule_webhook_receipts r
+                    WHERE r.webhook_id = p_webhook_ids[i] AND r.message_id = p_message_ids[i] AND r.redelivery = 0
+                      AND (r.state = 'waiting' OR (r.state = 'leased' AND r.lease_until <= v_now))
+                    FOR UPDATE SKIP LOCKED) r)
+            UPDATE @extschema@.rule_webhook_receipts r
+            SET state = 'leased', leased_by = p_consumer, lease_until = v_now + mine.lease,
+                stream = p_streams[mine.n], sequence = p_sequences[mine.n], taken_at = v_now,
+                lease_losses = r.lease_losses + (r.state = 'leased')::integer
+            FROM mine WHERE r.ctid = mine.place
+            RETURNING mine.n, r.retry_count
+        LOOP
+            v_verdicts[v_event.n] := 'deliver';
+            v_tries[v_event.n] := v_event.retry_count + 1;
+        END LOOP;
+    END IF;
 
     FOR v_event IN
         WITH made AS (
@@ -189,8 +205,10 @@ BEGIN
                 (webhook_id, message_id, state, leased_by, lease_until, stream, sequence, taken_at)
             SELECT w.webhook_id, p_message_ids[i], 'leased', p_consumer, v_now + @extschema@._rule_lease(w.timeout_ms),
                    p_streams[i], p_sequences[i], v_now
-            FROM unnest(v_new) i JOIN @extschema@.rule_webhooks w ON w.webhook_id = p_webhook_ids[i]
-            ORDER BY w.webhook_id, p_message_ids[i]
+            FROM unnest(v_new) i CROSS JOIN LATERAL (
+                SELECT w.webhook_id, w.timeout_ms FROM @extschema@.rule_webhooks w
+                WHERE w.webhook_id = p_webhook_ids[i] OFFSET 0) w
+            ORDER BY w.webhook_id, p_message_ids[i] COLLATE "C"
             ON CONFLICT DO NOTHING
             RETURNING webhook_id, message_id)
         SELECT i AS n FROM made, unnest(v_new) i

@@ -2,7 +2,8 @@
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_admit(p_consumer text, p_messages jsonb)
 RETURNS TABLE (ordinal integer, verdict text, reason text, wait_ms integer, try integer)
-LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -20,11 +21,10 @@ BEGIN
     IF jsonb_typeof(p_messages) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the messages must be a JSON array', 'Give one object per stream message.');
     END IF;
-    SELECT array_agg(m.webhook_id ORDER BY m.n), array_agg(m.message_id ORDER BY m.n), array_agg(m.source_id ORDER BY m.n),
-           array_agg(m.transaction ORDER BY m.n), array_agg(m.stream ORDER BY m.n), array_agg(m.sequence ORDER BY m.n),
-           array_agg(m.age_ms ORDER BY m.n), array_agg(m.payload ORDER BY m.n), array_agg(m.problem ORDER BY m.n)
+    SELECT array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.source_id), array_agg(m.transaction),
+           array_agg(m.stream), array_agg(m.sequence), array_agg(m.age_ms), array_agg(m.payload), array_agg(m.problem)
     INTO v_webhook_ids, v_message_ids, v_sources, v_transactions, v_streams, v_sequences, v_ages, v_payloads, v_problems
-    FROM @extschema@._rule_worker_messages(p_messages) m;
+    FROM (SELECT * FROM @extschema@._rule_worker_messages(p_messages) m ORDER BY m.n) m;
     IF v_problems IS NULL THEN
         RETURN;
     END IF;
@@ -48,7 +48,7 @@ BEGIN
         array_agg(CASE WHEN v_verdicts[i] IS NULL AND v_problems[i] IS NULL THEN v_webhook_ids[i] END ORDER BY i),
         v_message_ids, v_transactions, v_ages)
     INTO v_fates FROM generate_subscripts(v_problems, 1) i;
-    SELECT array_agg(EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = e.webhook_id) ORDER BY e.n)
+    SELECT array_agg((SELECT true FROM @extschema@.rule_webhooks w WHERE w.webhook_id = e.webhook_id LIMIT 1) ORDER BY e.n)
     INTO v_known FROM unnest(v_webhook_ids) WITH ORDINALITY AS e (webhook_id, n);
 
     FOR i IN 1 .. cardinality(v_problems) LOOP
@@ -60,7 +60,7 @@ BEGIN
             v_verdicts[i] := 'wait';
             v_reasons[i] := 'its transaction is in progress';
             v_waits[i] := least(5000, greatest(50, v_ages[i] / 4));
-        ELSIF v_problems[i] IS NOT NULL OR NOT v_known[i] THEN
+        ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
             v_problems[i] := coalesce(v_problems[i], 'no such webhook');
             IF v_payloads[i] IS NULL THEN
                 v_verdicts[i] := 'payload';
@@ -83,12 +83,13 @@ BEGIN
 
     IF v_candidates <> '{}' THEN
         FOR v_taken IN
-            SELECT * FROM @extschema@._rule_events_take(p_consumer,
-                (SELECT array_agg(v_webhook_ids[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
-                (SELECT array_agg(v_message_ids[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
-                (SELECT array_agg(v_streams[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
-                (SELECT array_agg(v_sequences[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)),
-                (SELECT array_agg(v_payloads[i] ORDER BY k) FROM unnest(v_candidates) WITH ORDINALITY c (i, k)))
+            SELECT t.* FROM (
+                SELECT array_agg(v_webhook_ids[c.i]) AS webhook_ids, array_agg(v_message_ids[c.i]) AS message_ids,
+                       array_agg(v_streams[c.i]) AS streams, array_agg(v_sequences[c.i]) AS sequences,
+                       array_agg(v_payloads[c.i]) AS payloads
+                FROM (SELECT c.i FROM unnest(v_candidates) WITH ORDINALITY AS c (i, k) ORDER BY c.k) c) c
+            CROSS JOIN LATERAL @extschema@._rule_events_take(p_consumer, c.webhook_ids, c.message_ids, c.streams,
+                                                             c.sequences, c.payloads) t
         LOOP
             v_verdicts[v_candidates[v_taken.n]] := v_taken.verdict;
             v_reasons[v_candidates[v_taken.n]] := v_taken.reason;

@@ -40,7 +40,9 @@ AS $$
         CASE WHEN m ->> 'started_ms_ago' ~ '^[0-9]{1,12}(\.[0-9]+)?$'
              THEN (m ->> 'started_ms_ago')::double precision ELSE 0 END AS started_ms_ago,
         CASE WHEN m ->> 'duration_ms' ~ '^[0-9]{1,12}(\.[0-9]+)?$'
-             THEN (m ->> 'duration_ms')::double precision END AS duration_ms) v
+             THEN (m ->> 'duration_ms')::double precision END AS duration_ms
+        -- Kept from being written out wherever a member is used.
+        OFFSET 0) v
 $$;
 COMMENT ON FUNCTION @extschema@._rule_worker_attempts(jsonb) IS
     'Internal: the members of a batch of attempts, each with what is wrong with it.';

@@ -25,7 +25,9 @@ AS $$
         CASE WHEN m ->> 'transaction' ~ '^[0-9]{1,20}$' THEN
              CASE WHEN (m ->> 'transaction')::numeric <= 18446744073709551615 THEN (m ->> 'transaction')::xid8 END
              END AS transaction,
-        @extschema@._rule_json_count(m -> 'sequence') AS sequence) v
+        @extschema@._rule_json_count(m -> 'sequence') AS sequence
+        -- Kept from being written out wherever a member is used.
+        OFFSET 0) v
 $$;
 COMMENT ON FUNCTION @extschema@._rule_worker_messages(jsonb) IS
     'Internal: the members of a batch of stream messages, each with what is wrong with it.';

@@ -2,23 +2,25 @@
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_report(p_consumer text, p_attempts jsonb)
 RETURNS TABLE (ordinal integer, verdict text, wait_ms integer, reason text)
-LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     v record;
-    v_locked record;
     v_refused boolean;
     v_refusals integer;
     v_first_tried_at timestamptz;
     v_again boolean;
     v_delay integer;
     -- What was delivered is most of it, and is recorded at once.
-    v_rows bigint[] := '{}';
-    v_receipts integer[] := '{}';
-    v_delivered integer[] := '{}';
-    -- What it says of the endpoints: webhooks, and for those that failed how and how long ago the try began.
-    v_well integer[] := '{}';
+    v_receipts tid[] := '{}';
+    -- Parallel arrays, one member per delivery.
+    v_queue_ids bigint[] := '{}';
+    v_well integer[] := '{}'; v_message_ids text[] := '{}'; v_redeliveries integer[] := '{}'; v_tries integer[] := '{}';
+    v_paths text[] := '{}'; v_ms_ago double precision[] := '{}'; v_durations double precision[] := '{}';
+    v_statuses integer[] := '{}';
+    -- And for tries that failed: webhooks, how, and how long ago they began.
     v_ill integer[] := '{}';
     v_ill_statuses integer[] := '{}';
     v_ill_ms_ago double precision[] := '{}';
@@ -27,7 +29,6 @@ BEGIN
     IF jsonb_typeof(p_attempts) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the attempts must be a JSON array', 'Give one object per attempt.');
     END IF;
-    SELECT * INTO v_locked FROM @extschema@._rule_leased_lock(p_consumer, p_attempts);
     FOR v IN SELECT * FROM @extschema@._rule_leased(p_consumer, p_attempts) LOOP
         ordinal := v.n;
         wait_ms := NULL;
@@ -36,20 +37,24 @@ BEGIN
             verdict := 'lost';
             wait_ms := 1000;
             reason := coalesce(v.problem, 'the lease is not this worker''s any more');
-        ELSIF NOT coalesce(CASE v.held_in WHEN 'receipt' THEN v.n = ANY (v_locked.locked_receipts)
-                                          ELSE v.held_queue_id = ANY (v_locked.locked_rows) END, false) THEN
+        ELSIF NOT v.locked THEN
             -- Asked again at longer and longer intervals, as the try becomes a thing of the past.
             verdict := 'busy';
             wait_ms := least(2000, greatest(100, (v.started_ms_ago - coalesce(v.duration_ms, 0)) / 4));
             reason := 'a transaction that has not ended holds it';
         ELSIF v.result = 'answered' AND v.status BETWEEN 200 AND 299 THEN
             verdict := 'done';
-            v_delivered := v_delivered || v.n;
             v_well := v_well || v.webhook_id;
+            v_message_ids := v_message_ids || v.message_id;
+            v_redeliveries := v_redeliveries || v.redelivery;
+            v_tries := v_tries || v.retry_count + 1;
+            v_paths := v_paths || v.path;
+            v_ms_ago := v_ms_ago || v.started_ms_ago;
+            v_durations := array_append(v_durations, v.duration_ms);
+            v_statuses := v_statuses || v.status;
+            v_queue_ids := array_append(v_queue_ids, v.held_queue_id);
             IF v.held_in = 'receipt' THEN
-                v_receipts := v_receipts || v.n;
-            ELSE
-                v_rows := v_rows || v.held_queue_id;
+                v_receipts := v_receipts || v.held_receipt;
             END IF;
         ELSIF v.result = 'published' THEN
             PERFORM @extschema@._rule_queue_row_published(v.held_queue_id);
@@ -104,8 +109,9 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
-    IF v_delivered <> '{}' THEN
-        PERFORM @extschema@._rule_events_delivered(p_consumer, p_attempts, v_delivered, v_rows, v_receipts);
+    IF v_well <> '{}' THEN
+        PERFORM @extschema@._rule_events_delivered(p_consumer, v_receipts, v_queue_ids, v_well, v_message_ids, v_redeliveries,
+                                                   v_tries, v_paths, v_ms_ago, v_durations, v_statuses);
     END IF;
     PERFORM @extschema@._rule_endpoints_note(v_well, v_ill, v_ill_statuses, v_ill_ms_ago);
 END

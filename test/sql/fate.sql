@@ -67,6 +67,17 @@ JOIN rule_worker_admit('w', (SELECT jsonb_agg(t.message('fate', 'odd ' || n, tra
     ON a.ordinal = m.n
 ORDER BY m.n;
 
+-- Wherever the row lies, and however old its message is said to be: moved by maintenance, a batch of many days, a wrong clock.
+INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, triggered_by, transaction, slot)
+SELECT :id, 'webhooks.test', 'slot ' || slot, true, 'test', '3', slot FROM generate_series(0, 9) slot;
+SELECT a.verdict, count(*) FROM rule_worker_admit('w', (SELECT jsonb_agg(t.message('fate', 'slot ' || n, '3')) FROM generate_series(0, 9) n)) a GROUP BY 1;
+UPDATE rule_webhook_receipts SET state = 'waiting', leased_by = NULL, lease_until = NULL WHERE message_id LIKE 'slot %';
+SELECT a.verdict, count(*) FROM rule_worker_admit('w', (
+    SELECT jsonb_agg(t.message('fate', 'slot ' || n, '3') || jsonb_build_object('age_ms', n * 86400000)) FROM generate_series(0, 9) n)) a GROUP BY 1;
+UPDATE rule_webhook_receipts SET state = 'waiting', leased_by = NULL, lease_until = NULL WHERE message_id LIKE 'slot %';
+SELECT * FROM t.admit('w', t.message('fate', 'slot 1', '3') || '{"age_ms": 999999999999999}',
+                           t.message('fate', 'no slot', '3') || '{"age_ms": 999999999999999}');
+
 -- Beyond what is kept of the history, the transaction is not asked for.
 BEGIN;
 UPDATE rule_engine_source SET history_kept_since = now() - interval '1 hour';

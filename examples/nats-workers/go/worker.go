@@ -50,7 +50,9 @@ func newWorker(cfg *config) *worker {
 		metrics: newMetrics(),
 		tellers: make(chan struct{}, 2*cfg.batch),
 	}
-	w.slots.stream, w.slots.queue = newSlots(cfg.batch), newSlots(cfg.batch)
+	// Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
+	// batches worth their flush to disk.
+	w.slots.stream, w.slots.queue = newSlots(2*cfg.batch), newSlots(cfg.batch)
 	return w
 }
 
