@@ -34,4 +34,8 @@ $psql$;
 CREATE INDEX rule_webhook_queue_post_idx ON @extschema@.rule_webhook_queue (webhook_id, next_retry_at, queue_id)
     WHERE status = 'pending' AND route <> 'publish';
 
+-- The few of a webhook that wait for NATS longer than it should take, past all that is due for its endpoint.
+CREATE INDEX rule_webhook_queue_publish_due_idx ON @extschema@.rule_webhook_queue (webhook_id, next_retry_at, queue_id)
+    WHERE status = 'pending' AND route = 'publish';
+
 \endif

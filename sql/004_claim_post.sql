@@ -113,9 +113,12 @@ COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bi
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
 RETURNS bigint[] LANGUAGE plpgsql
+-- A plan made while the queue was empty would look through a long one.
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_ids bigint[];
+    v_ctids tid[];
 BEGIN
     SELECT array_agg(q.queue_id ORDER BY q.webhook_id, q.message_id, q.redelivery) INTO v_ids
     FROM @extschema@.rule_webhook_queue q
@@ -147,12 +150,18 @@ BEGIN
         lease_losses = greatest(q.lease_losses, before.lease_losses)
     FROM before WHERE q.queue_id = before.queue_id;
 
+    -- Looked up by their key and written where they lie: no index of what is due has to be searched for them.
+    SELECT coalesce(array_agg(l.ctid), '{}') INTO v_ctids
+    FROM unnest(v_ids) AS u (id)
+    CROSS JOIN LATERAL (SELECT q.ctid, q.status, q.next_retry_at FROM @extschema@.rule_webhook_queue q
+                        WHERE q.queue_id = u.id OFFSET 0) l
+    WHERE l.status = 'pending' AND l.next_retry_at <= p_now;
     WITH taken AS (
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = p_now + @extschema@._rule_lease(w.timeout_ms),
             started_at = p_now, route = 'post'
         FROM @extschema@.rule_webhooks w
-        WHERE q.queue_id = ANY (v_ids) AND q.status = 'pending' AND q.next_retry_at <= p_now AND w.webhook_id = q.webhook_id
+        WHERE q.ctid = ANY (v_ctids) AND w.webhook_id = q.webhook_id
         RETURNING q.queue_id)
     SELECT coalesce(array_agg(t.queue_id), '{}') INTO v_ids FROM taken t;
     RETURN v_ids;

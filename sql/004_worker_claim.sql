@@ -39,8 +39,9 @@ BEGIN
                'traceparent', q.traceparent)) END
     FROM (SELECT p.id, p.payload, true AS publish FROM @extschema@._rule_claim_texts(v_publish) p
           UNION ALL SELECT p.id, p.payload, false FROM @extschema@._rule_claim_texts(v_post) p) a
-    JOIN @extschema@.rule_webhook_queue q ON q.queue_id = a.id
-    JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
+    -- By their keys, whatever the tables were like when this was planned.
+    CROSS JOIN LATERAL (SELECT r.* FROM @extschema@.rule_webhook_queue r WHERE r.queue_id = a.id OFFSET 0) q
+    CROSS JOIN LATERAL (SELECT r.* FROM @extschema@.rule_webhooks r WHERE r.webhook_id = q.webhook_id OFFSET 0) w
     LEFT JOIN @extschema@.rule_nats_config c
         ON c.config_id = CASE WHEN a.publish THEN @extschema@._rule_config_of(w.nats_config_id) END
     ORDER BY a.publish DESC, q.queue_id;
@@ -77,6 +78,8 @@ COMMENT ON FUNCTION @extschema@._rule_streams_reached(text, text[]) IS
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_leases_end()
 RETURNS void LANGUAGE plpgsql
+-- A plan made while there were no leases would look through the queue for them.
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();

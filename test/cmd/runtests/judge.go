@@ -18,25 +18,19 @@ func (r *results) add(outcomes []outcome, alsoPassed []string) {
 			r.passed[o.name()] = true
 		}
 	}
-	// A name that two packages use must pass in both.
-	for _, o := range outcomes {
-		if o.status == failed {
-			r.passed[o.test], r.passed[o.name()] = false, false
-		}
-	}
 }
 
-// judge says which guarantees hold. One whose test did not run at all is a failure of its own, so
+// judge says which guarantees hold. A test that runs in several suites must pass in each. One whose test did not run at all is a failure of its own, so
 // that the closing line tells it.
 func (r *results) judge(guarantees []guarantee) (lines []string) {
 	for _, g := range guarantees {
 		verdict := "passed"
-		if !r.passed[g.test] {
+		if r.mentions(g.test) {
 			verdict = "failed"
-			if !r.mentions(g.test) {
-				r.outcomes = append(r.outcomes, outcome{suite: "guarantees", test: fmt.Sprintf("G%d", g.number),
-					status: failed, detail: "no test " + g.test + " has passed in this run\n"})
-			}
+		} else if !r.passed[g.test] {
+			verdict = "failed"
+			r.outcomes = append(r.outcomes, outcome{suite: "guarantees", test: fmt.Sprintf("G%d", g.number),
+				status: failed, detail: "no test " + g.test + " has passed in this run\n"})
 		}
 		lines = append(lines, fmt.Sprintf("G%d %s: %s (%s)", g.number, verdict, g.sentence, g.test))
 	}
