@@ -12,7 +12,7 @@
  */
 import { version } from "./version.js";
 
-const capabilities = ["post", "publish", "v1"];
+const capabilities = ["post", "publish", "v1", "v1a"];
 
 /**
  * @param {Database} db
@@ -22,7 +22,7 @@ const capabilities = ["post", "publish", "v1"];
  * @returns {Promise<Welcome>}
  */
 export function hello(db, signal, streams, options) {
-  return db.call(signal, async (schema, query) => {
+  return db.call(signal, "hello", async (schema, query) => {
     const [row] = await query(`SELECT source_id::text, lease_ms, settings FROM
       ${schema}.rule_worker_hello($1, $2, $3, $4, $5)`, [db.consumer, db.group, version, capabilities, streams]);
     const s = row.settings;
@@ -42,7 +42,7 @@ export function hello(db, signal, streams, options) {
  * @returns {Promise<{rows: EndpointRow[], mark: string}>}
  */
 export function endpoints(db, signal, mark) {
-  return db.call(signal, async (schema, query) => {
+  return db.call(signal, "endpoints", async (schema, query) => {
     const rows = await query(`SELECT mark::text, webhook_id, webhook_name, url, method,
       headers::text, timeout_ms, secrets FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`,
     [mark || null]);
@@ -65,7 +65,7 @@ export function endpoints(db, signal, mark) {
  * @returns {Promise<{rows: Claimed[], start: number}>}
  */
 export function claim(db, signal, limit, streams) {
-  return db.call(signal, async (schema, query) => {
+  return db.call(signal, "claim", async (schema, query) => {
     const start = performance.now();
     const rows = await query(`SELECT queue_id, action, webhook_id, message_id, redelivery, try,
       payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3)`, [db.consumer, limit, streams]);
@@ -86,7 +86,7 @@ export function claim(db, signal, limit, streams) {
  * @param {object[]} messages
  */
 export function admit(db, signal, messages) {
-  return verdicts(db, signal, messages.length, () => messages, "try", "rule_worker_admit");
+  return verdicts(db, signal, messages.length, () => messages, "try", "admit");
 }
 
 /**
@@ -98,7 +98,7 @@ export function report(db, signal, attempts) {
   // The moment of a try is told as its age, so that no clock but Postgres' counts.
   const aged = () => attempts.map(({ started, ...rest }) =>
     ({ ...rest, started_ms_ago: Math.round(performance.now() - started) }));
-  return verdicts(db, signal, attempts.length, aged, "NULL::integer AS try", "rule_worker_report");
+  return verdicts(db, signal, attempts.length, aged, "NULL::integer AS try", "report");
 }
 
 /**
@@ -111,10 +111,10 @@ export function report(db, signal, attempts) {
  * @returns {Promise<Verdict[]>}
  */
 function verdicts(db, signal, n, members, column, name) {
-  return db.call(signal, async (schema, query) => {
+  return db.call(signal, name, async (schema, query) => {
     const start = performance.now(); // a lease counts from here
     const rows = await query(`SELECT ordinal, verdict, wait_ms, reason, ${column}
-      FROM ${schema}.${name}($1, $2::jsonb)`, [db.consumer, JSON.stringify(members())]);
+      FROM ${schema}.rule_worker_${name}($1, $2::jsonb)`, [db.consumer, JSON.stringify(members())]);
     /** @type {Verdict[]} */
     const answers = Array.from({ length: n }, () => ({ verdict: "", reason: "", wait: 0, try: 0, start }));
     for (const r of rows) {
@@ -135,7 +135,7 @@ function verdicts(db, signal, n, members, column, name) {
  * @returns {Promise<{queue?: number[], receipts?: [number, string, number][]}>}
  */
 export function heartbeat(db, signal, totals, held) {
-  return db.call(signal, async (schema, query) => {
+  return db.call(signal, "heartbeat", async (schema, query) => {
     const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`,
       [db.consumer, JSON.stringify(totals), JSON.stringify(held)]);
     return row?.lost ?? {};

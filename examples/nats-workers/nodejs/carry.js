@@ -35,6 +35,7 @@ export async function carry(w, msg) {
   try {
     const v = await admitted(w, e, told);
     if (v.verdict !== "deliver") {
+      w.metrics.judged(e.path, v.verdict);
       await settle(w, e, v);
       return;
     }
@@ -80,6 +81,7 @@ function open(w, msg) {
     stream, sequence,
     age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
   };
+  w.metrics.taken.inc({ path: "stream" });
   w.stats.took(msg.deliveries, msg.pending);
   return { e, told };
 }
@@ -105,6 +107,9 @@ export async function tell(w, e, o, free) {
       v = await w.reports.ask(w.telling, attempt);
     }
     e.unlease();
+    if (o.result !== "released") w.metrics.judged(e.path, v.verdict);
+    log.debug({ path: e.path, webhook_id: e.webhookID, message_id: e.messageID, try: e.try, result: o.result, status: o.status,
+      error: o.error, duration_ms: attempt.duration_ms, verdict: v.verdict, wait_ms: v.wait }, "tried");
     if (v.verdict === "dead") {
       log.warn({ webhook_id: e.webhookID, message_id: e.messageID, try: e.try, status: o.status, error: o.error }, "dead letter");
     }
@@ -145,7 +150,10 @@ async function settle(w, e, v) {
     w.strangers.say("messages of another database in the stream; give each database a stream or a subject_prefix of its own",
       { stream: e.stream, sequence: e.sequence, reason: v.reason });
   }
-  if (!e.msg) return;
+  if (!e.msg) {
+    if (!w.cfg.doStream && (v.verdict === "done" || v.verdict === "dead")) w.stats.acknowledged++;
+    return;
+  }
   switch (v.verdict) {
     case "done": case "drop": case "queued": case "dead":
       try {

@@ -2,6 +2,7 @@ import os from "node:os";
 
 import { network } from "./address.js";
 import { readDatabase } from "./configdatabase.js";
+import { readMonitoring } from "./configmonitoring.js";
 import { readNATS } from "./confignats.js";
 
 /**
@@ -21,7 +22,7 @@ export const wrong = (variable, reason) => new ConfigError(`${variable}: ${reaso
  *   allow: import("./address.js").Network[], doStream: boolean, doQueue: boolean,
  *   database: import("pg").ClientConfig,
  *   nats: import("@nats-io/transport-node").ConnectionOptions | undefined,
- * }} Config
+ * } & import("./configmonitoring.js").Monitoring} Config
  * @typedef {(name: string, fallback?: string) => string} Get
  */
 
@@ -44,6 +45,7 @@ export function readConfig(env) {
     batch: readBatch(get),
     allow: readNetworks(get),
     nats: readNATS(get, doStream),
+    ...readMonitoring(get),
   };
 }
 

@@ -81,6 +81,7 @@ async function session(w, working) {
   }
   w.link.there = true;
   await calls.hello(w.db, w.taking, [name]);
+  w.link.met = true;
   working();
   w.nats.over();
   while (!w.taking.aborted) {

@@ -26,8 +26,9 @@ export class Database {
   /** When the last line about an outage was logged; 0: Postgres is there. */
   #away = 0;
 
-  /** @param {Config} cfg */
-  constructor(cfg) {
+  /** @param {Config} cfg @param {import("./metrics.js").Metrics} metrics */
+  constructor(cfg, metrics) {
+    this.metrics = metrics;
     this.consumer = cfg.consumer;
     this.group = cfg.group;
     /** @type {pg.ClientConfig} */
@@ -50,14 +51,15 @@ export class Database {
    * Runs one call until it is answered. once ends it after the first failure: at
    * the start that tells a wrong configuration from an outage.
    * @param {AbortSignal} signal
+   * @param {string} name
    * @param {Call} f
    * @param {{once?: boolean}} [options]
    */
-  async call(signal, f, { once = false } = {}) {
+  async call(signal, name, f, { once = false } = {}) {
     const backoff = new Backoff();
     for (;;) {
       try {
-        const answer = await this.tryCall(signal, callTimeout, f);
+        const answer = await this.tryCall(signal, name, callTimeout, f);
         if (this.#away !== 0) log.info("postgres is there");
         this.#away = 0;
         return answer;
@@ -78,10 +80,24 @@ export class Database {
    * Runs one call on a connection of the pool. One that takes too long costs the
    * connection, on which its answer may come still.
    * @param {AbortSignal} signal
+   * @param {string} name
    * @param {number} ms
    * @param {Call} f
    */
-  async tryCall(signal, ms, f) {
+  async tryCall(signal, name, ms, f) {
+    const start = performance.now();
+    try {
+      const answer = await this.#tryCall(signal, ms, f);
+      if (!signal.aborted) this.metrics.called(name, start);
+      return answer;
+    } catch (err) {
+      if (!signal.aborted) this.metrics.called(name, start, err);
+      throw err;
+    }
+  }
+
+  /** @param {AbortSignal} signal @param {number} ms @param {Call} f */
+  async #tryCall(signal, ms, f) {
     if (signal.aborted) throw new Ended();
     const client = await this.pool.connect();
     /** @type {Error | undefined} */
@@ -143,7 +159,7 @@ export class Database {
  * extension that is just being updated.
  * @param {unknown} err
  */
-function atFault(err) {
+export function atFault(err) {
   // 54: more than Postgres takes at once
   return err instanceof pg.DatabaseError && ["21", "22", "23", "54", "P0"].includes((err.code ?? "").slice(0, 2));
 }

@@ -130,7 +130,11 @@ export class Sender {
    */
   async #request(signal, ep, e) {
     const headers = { ...ep.headers, ...sign(ep.keys, e.messageID, Date.now(), e.body) };
-    if (e.trace) headers.traceparent = e.trace;
+    if (e.trace) {
+      // In place of one that the webhook itself has, in whatever case.
+      for (const name of Object.keys(headers)) if (name.toLowerCase() === "traceparent") delete headers[name];
+      headers.traceparent = e.trace;
+    }
     let response;
     try {
       response = await this.#agent(ep.timeout).request({

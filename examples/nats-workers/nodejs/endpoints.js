@@ -9,7 +9,7 @@ import { version } from "./version.js";
  * Where a webhook's events go, made ready for requests. broken is set when no
  * request can be made of the row; each try fails with it.
  * @typedef {{timeout: number, broken: string} | {timeout: number, broken?: undefined, origin: string, path: string,
- *   method: string, headers: Record<string, string>, keys: Buffer[]}} Endpoint
+ *   method: string, headers: Record<string, string>, keys: import("node:crypto").KeyObject[]}} Endpoint
  */
 
 /**

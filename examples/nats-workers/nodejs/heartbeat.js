@@ -59,12 +59,21 @@ export async function lastHeartbeat(w) {
   await calls.heartbeat(w.db, AbortSignal.timeout(3000), totals(w, false), { queue: [], receipts: [] }).catch(() => {});
 }
 
+// Stands for a stream's name in the totals of a worker that takes events from the
+// queue alone. How many wait there is for the database to say.
+const queueTotals = "rule_webhook_queue";
+
 /** @param {Worker} w @param {boolean} active */
 function totals(w, active) {
-  if (!w.cfg.doStream) return [];
+  const { stream, group, doStream } = w.cfg;
   const { delivered, acknowledged, pending, redelivered, tries, spent } = w.stats;
-  return [{ stream: w.cfg.stream, group: w.cfg.group, delivered, acknowledged, pending, redelivered,
+  const all = [{ stream: doStream ? stream : queueTotals, group, delivered, acknowledged, pending, redelivered,
     avg_ms: tries > 0 ? spent / tries : null, active }];
+  if (!doStream && w.link.met) {
+    // It has said that it reaches the stream, and takes nothing from there.
+    all.push({ stream, group, delivered: 0, acknowledged: 0, pending: 0, redelivered: 0, avg_ms: null, active });
+  }
+  return all;
 }
 
 /**

@@ -21,6 +21,8 @@ export class Link {
   /** @type {import("@nats-io/jetstream").JetStreamManager | undefined} */
   #jsm;
   #connected = false;
+  /** The database was told that the stream is in reach. */
+  met = false;
   /** The stream was there when last looked for. */
   there = false;
   #pausedUntil = 0;

@@ -15,6 +15,10 @@ const lookForRoom = 5;
 export class Load {
   #bytes = 0;
 
+  get bytes() {
+    return this.#bytes;
+  }
+
   /** @param {number} n */
   add(n) {
     this.#bytes += n;

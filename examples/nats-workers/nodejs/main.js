@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { ConfigError, readConfig } from "./config.js";
 import { controller } from "./context.js";
-import { log } from "./log.js";
+import { log, setLog } from "./log.js";
+import { startMonitor } from "./monitor.js";
 import { oneLine, said } from "./text.js";
 import { Worker } from "./worker.js";
 
@@ -15,8 +16,11 @@ async function run() {
   };
   try {
     const cfg = readConfig(process.env);
+    setLog(cfg);
     process.on("SIGTERM", end).on("SIGINT", end);
-    await new Worker(cfg).run(stop.signal);
+    const w = new Worker(cfg);
+    await startMonitor(w, stop.signal);
+    await w.run(stop.signal);
     return 0;
   } catch (err) {
     if (err instanceof ConfigError) {

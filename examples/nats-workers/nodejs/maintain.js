@@ -15,7 +15,7 @@ export async function maintain(w, signal) {
   for (;;) {
     let wait = 60_000;
     try {
-      wait = await w.db.tryCall(signal, maintainTimeout, async (schema, query) =>
+      wait = await w.db.tryCall(signal, "maintain", maintainTimeout, async (schema, query) =>
         (await query(`SELECT ${schema}.rule_worker_maintain($1) AS ms`, [w.db.consumer]))[0].ms);
       w.upkeep.over();
     } catch (err) {

@@ -50,6 +50,7 @@ export async function publish(w, claims, start) {
     const o = outcome("released");
     if (!stopped) stopped = await tryRow(w, row, e, o);
     o.duration = performance.now() - o.started;
+    w.metrics.published.inc({ result: o.result });
     attempts.push(newAttempt(e, o));
   }
   await reportPublished(w, attempts);

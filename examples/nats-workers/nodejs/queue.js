@@ -38,6 +38,8 @@ async function claimSome(w, listener) {
     for (const row of rows) {
       if (row.action === "publish") continue;
       posts++;
+      w.metrics.taken.inc({ path: "queue" });
+      if (!w.cfg.doStream) w.stats.took(row.try, 0);
       w.busy.go(() => carryRow(w, row, claimed.start));
     }
     await publish(w, rows.filter((row) => row.action === "publish"), claimed.start);

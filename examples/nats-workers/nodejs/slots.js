@@ -15,6 +15,10 @@ export class Slots {
     this.#free = size;
   }
 
+  get taken() {
+    return this.size - this.#free;
+  }
+
   /** Waits for one slot. @param {AbortSignal} [signal] @returns {Promise<void>} */
   enter(signal) {
     return new Promise((resolve, reject) => {

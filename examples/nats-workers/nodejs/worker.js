@@ -12,6 +12,7 @@ import { Link } from "./link.js";
 import { Load } from "./load.js";
 import { log } from "./log.js";
 import { maintain } from "./maintain.js";
+import { Metrics } from "./metrics.js";
 import { runQueue } from "./queue.js";
 import { Slots } from "./slots.js";
 
@@ -32,6 +33,7 @@ const sizeOf = (question) => question.payload?.length ?? 0;
  */
 export class Worker {
   stats = new Stats();
+  metrics = new Metrics();
   load = new Load();
   busy = new Busy();
   link = new Link();
@@ -54,7 +56,7 @@ export class Worker {
   /** @param {import("./config.js").Config} cfg */
   constructor(cfg) {
     this.cfg = cfg;
-    const db = this.db = new Database(cfg);
+    const db = this.db = new Database(cfg, this.metrics);
     this.endpoints = new Endpoints(db);
     this.sender = new Sender(cfg.batch, cfg.allow);
     this.slots = { stream: new Slots(cfg.batch), queue: new Slots(cfg.batch) };
@@ -139,11 +141,16 @@ export class Worker {
     try {
       const ep = await this.endpoints.get(this.asking, e.webhookID);
       if (!ep) return released;
+      const came = performance.now();
       await this.sender.slots.enter(this.taking);
       try {
+        this.metrics.turn.observe((performance.now() - came) / 1000);
         if (this.taking.aborted || e.left() < this.enough(ep.timeout)) return released;
         const o = await this.sender.try(this.sending, ep, e);
-        if (o.result !== "released") this.stats.sent(o.duration);
+        if (o.result !== "released") {
+          this.stats.sent(o.duration);
+          this.metrics.tried(o);
+        }
         return o;
       } finally {
         this.sender.slots.give();

@@ -20,6 +20,7 @@ test("defaults are the documented ones", () => {
   assert.deepEqual(c.nats?.servers, ["127.0.0.1:4222"]);
   assert.deepEqual([c.stream, c.group, c.subject, c.batch], ["WEBHOOKS", "webhook-workers", "webhooks.>", 64]);
   assert.ok(c.consumer && c.doStream && c.doQueue && c.allow.length === 0);
+  assert.deepEqual([c.metrics, c.logJSON, c.logLevel], [undefined, false, "info"]);
 });
 
 test("a queue worker needs no NATS", () => {
@@ -82,6 +83,12 @@ test("a wrong configuration is one line that names the variable", () => {
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"],
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"],
     ["WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"],
+    ["METRICS_ADDR", "METRICS_ADDR", "9464"],
+    ["METRICS_ADDR", "METRICS_ADDR", "::1:9464"],
+    ["METRICS_ADDR", "METRICS_ADDR", "127.0.0.1:http"],
+    ["METRICS_ADDR", "METRICS_ADDR", ":70000"],
+    ["LOG_FORMAT", "LOG_FORMAT", "xml"],
+    ["LOG_LEVEL", "LOG_LEVEL", "loud"],
   ]) {
     assert.throws(() => readConfig(environment(...pairs)), (/** @type {Error} */ err) => {
       assert.ok(err instanceof ConfigError, String(err));
@@ -99,4 +106,10 @@ test("names may have any letters, and a consumer spaces", () => {
 
 test("the version is the package's", () => {
   assert.equal(JSON.parse(fs.readFileSync(new URL("../package.json", import.meta.url), "utf8")).version, version);
+});
+
+test("a monitor's address without a host is loopback", () => {
+  for (const [addr, host] of [[":9464", "127.0.0.1"], ["0.0.0.0:9464", "0.0.0.0"], ["[::1]:9464", "::1"]]) {
+    assert.deepEqual(readConfig(environment("METRICS_ADDR", addr)).metrics, { host, port: 9464 });
+  }
 });

@@ -54,7 +54,7 @@ const send = (url, row, sender = new Sender(4, [loopback])) => sender.try(foreve
 
 test("a request has the body's bytes, the webhook's headers and the standard's", async (t) => {
   const s = await server(t, (socket) => socket.write("HTTP/1.1 204 No Content\r\n\r\n"));
-  const o = await send(s.url, { headers: '{"X-A": "ö", "Webhook-Id": "forged", "Content-Length": "1"}', secrets: ["whsec_AAAA"] });
+  const o = await send(s.url, { headers: '{"X-A": "ö", "Webhook-Id": "forged", "Traceparent": "forged", "Content-Length": "1"}', secrets: ["whsec_AAAA"] });
   assert.deepEqual([o.result, o.status, o.error], ["answered", 204, ""]);
   assert.ok(s.requests[0].endsWith('\r\n\r\n{"n": 9223372036854775808}'));
   for (const header of [/^POST \/hook HTTP/, /X-A: \xc3\xb6\r\n/, /webhook-id: m-1\r\n/, /webhook-signature: v1,/,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { SecretError, sign, signingKeys, webhookID } from "../sign.js";
+import { publicKey, SecretError, sign, signingKeys, webhookID } from "../sign.js";
 import { golden } from "./golden.js";
 
 const g = golden("signatures");
@@ -12,13 +12,22 @@ for (const c of g.signatures) {
   });
 }
 
+test("a public key is the golden one of its seed", () => {
+  assert.ok(g.public_keys.length > 0);
+  for (const { secret, public_key } of g.public_keys) {
+    assert.equal("whpk_" + publicKey(signingKeys([secret])[0]).toString("base64"), public_key);
+  }
+});
+
 test("message ids travel as in the golden file", () => {
   assert.ok(g.webhook_ids.length > 0);
   for (const c of g.webhook_ids) assert.equal(webhookID(c.message_id), c.webhook_id);
 });
 
 test("a secret that cannot be read stops the webhook and is not shown", () => {
-  for (const secret of ["", "whsec_", "whsec_!hunter2!", "hunter2", "whsk_aHVudGVyMg=="]) {
+  for (const secret of ["", "whsec_", "whsec_!hunter2!", "hunter2", "whsk_", "whsk_aHVudGVyMg==",
+    // 32 bytes that are not the public key of the 32 before.
+    "whsk_" + Buffer.alloc(64).toString("base64"), "whpk_" + Buffer.alloc(32).toString("base64")]) {
     assert.throws(() => signingKeys(["whsec_aHVudGVyMg==", secret]), (/** @type {Error} */ err) =>
       err instanceof SecretError && !err.message.includes("hunter2"), secret);
   }
