@@ -41,8 +41,11 @@ type Outcome struct {
 	// resent says that the message was sent more than once under its id, so that
 	// a duplicate may be of its own making.
 	resent bool
-	Code   string
-	Text   string
+	// pending says that an earlier copy is on its way into the stream, so that
+	// sending it once more leads nowhere.
+	pending bool
+	Code    string
+	Text    string
 }
 
 func rejected(code, format string, args ...any) Outcome {
@@ -84,8 +87,14 @@ const (
 	errMessageTooLarge       jetstream.ErrorCode = 10054
 )
 
+// errDuplicatePending is the answer to a second copy while a stream with replicas
+// has not stored the first, for want of a leader perhaps.
+const errDuplicatePending jetstream.ErrorCode = 10158
+
 func refused(err *jetstream.APIError) Outcome {
 	switch err.ErrorCode {
+	case errDuplicatePending:
+		return Outcome{Kind: Unknown, Code: CodeNoAnswer, pending: true, Text: "no ack: " + err.Description}
 	case errStreamStoreFailed, errInsufficientResources, errStorageExceeded, errMemoryExceeded:
 		return rejected(CodeFull, "the stream does not take it: %s", err.Description)
 	case errMessageTooLarge:

@@ -89,7 +89,7 @@ func (s *sending) settle(i int, outcome Outcome) {
 // endRound must not block: it runs on the client's goroutines, with the lock.
 func (s *sending) endRound() {
 	for i, outcome := range s.outcomes {
-		if outcome.Code == CodeNoAnswer && s.pool.config.JetStream {
+		if outcome.Code == CodeNoAnswer && !outcome.pending && s.pool.config.JetStream {
 			if !time.Now().Before(s.againUntil) {
 				s.pool.doubt(s.link.Load())
 				break
