@@ -1,9 +1,11 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_roll_up_due_ms()
 RETURNS integer LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- A clock that was set back must not put it off.
-    SELECT CASE WHEN bool_or(u.more OR u.rolled_up_at IS NULL OR u.rolled_up_at > clock_timestamp()) THEN 0
-                ELSE greatest(0, 300000 - extract(epoch FROM clock_timestamp() - min(u.rolled_up_at)) * 1000)::integer END
+    -- A clock that was set back must not put it off. What a transaction that was open kept from being counted is soon tried
+    -- again, or the views would read it for minutes more.
+    SELECT min(CASE WHEN u.more OR u.rolled_up_at IS NULL OR u.rolled_up_at > clock_timestamp() THEN 0
+                    ELSE greatest(0, CASE WHEN u.noted_id > u.rolled_up_to THEN 10000 ELSE 300000 END
+                                     - extract(epoch FROM clock_timestamp() - u.rolled_up_at) * 1000) END)::integer
     FROM @extschema@.rule_engine_upkeep u
 $$;
 COMMENT ON FUNCTION @extschema@._rule_roll_up_due_ms() IS
@@ -31,4 +33,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_maintain(text) IS
-    'For workers: counts what waits, where the queue has a limit, rolls history and attempts up when nobody has for five minutes, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';
+    'For workers: counts what waits, where the queue has a limit, rolls history and attempts up when nobody has for five minutes, or for ten seconds where a transaction was in the way, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';

@@ -145,7 +145,7 @@ func TestEveryRecipeRunsAndFindsWhatItLooksFor(t *testing.T) {
 	found(`FROM rule_nats_config;`, `default\|nats://127.0.0.1:\d+\|t\|WEBHOOKS\|10\|t`, `\d+\|orders\|nats\|t\|webhooks.orders`)
 	found(`AS connected`, "true", `WEBHOOKS\|\d+\|[0-9.]+\|`)
 	found(`* FROM nats_publish_summary;`, `.*\|orders\|webhooks.orders\|nats\|.*`, `.*NATS is away.*`, `slow\|webhooks.slow\|1\|500.00\|.*`)
-	found(`retrying_calls`, `orders\|\d+\|\d+\|1\|.*`, `orders\|\d+\|[0-9.]+\|[0-9.]+\|[0-9.]+`)
+	found(`retrying_calls`, `orders\|\d+\|[3-9]\|1\|.*`, `orders\|[4-9]\|[0-9.]+\|[0-9.]+\|[0-9.]+`)
 	found(`interval '1 minute'`, `living\|.*`)
 	found(`overdue_by`, `held\|1\|01:0.*`)
 	found(`success_rate_pct < 95`, `unlucky\|1\|1\|0.00`, `NATS is away: .*\|1`)

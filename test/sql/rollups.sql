@@ -211,3 +211,11 @@ DROP VIEW t.differs, t.roll_ups, t.upkeep;
 DROP TABLE t.hooks;
 DROP PROCEDURE t.maintain;
 DROP FUNCTION t.fill, t.near, t.goes_by_the_key;
+
+-- What an open transaction kept from being counted is tried again in ten seconds, else in five minutes.
+BEGIN;
+UPDATE rule_engine_upkeep SET more = false, rolled_up_at = clock_timestamp(), noted_id = rolled_up_to, noted_xid = '3';
+SELECT _rule_roll_up_due_ms() BETWEEN 200000 AND 300000 AS in_five_minutes;
+UPDATE rule_engine_upkeep SET noted_id = rolled_up_to + 1 WHERE table_name = 'rule_webhook_attempts';
+SELECT _rule_roll_up_due_ms() BETWEEN 1 AND 10000 AS in_ten_seconds;
+ROLLBACK;
