@@ -29,16 +29,9 @@ type bundle struct {
 func setup(t *testing.T, opts ...postgres.Option) *bundle {
 	t.Helper()
 	b := &bundle{nats: natsserver.RunProcess(t)}
-	var err error
-	b.System, err = system.StartWith(t.Context(), b.nats.URL(), append(opts, postgres.Conf("max_connections = 250"))...)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of PostgreSQL's log:\n%s", b.Postgres.LogTail(60))
-		}
-		require.NoError(t, b.Close())
-	})
+	b.System = system.RunWith(t, b.nats.URL(), append(opts, postgres.Conf("max_connections = 250"))...)
 	b.admin = b.Postgres.Connect(t, system.Database, system.Administrator)
+	var err error
 	b.webhook, err = b.Register(t.Context(), b.admin, "orders", "nats")
 	require.NoError(t, err)
 	return b

@@ -23,16 +23,9 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{nats: natsserver.RunCluster(t, 3)}
-	var err error
-	b.System, err = system.StartWith(t.Context(), b.nats.URL())
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of PostgreSQL's log:\n%s", b.Postgres.LogTail(60))
-		}
-		require.NoError(t, b.Close())
-	})
+	b.System = system.RunWith(t, b.nats.URL())
 	b.admin = b.Postgres.Connect(t, system.Database, system.Administrator)
+	var err error
 	b.webhook, err = b.Register(t.Context(), b.admin, "orders", "nats")
 	require.NoError(t, err)
 	_, err = b.admin.Exec(t.Context(), "UPDATE rule_nats_streams SET replicas = 3")

@@ -160,9 +160,7 @@ func text(t *testing.T, questions any) string {
 
 func TestWhatThePageShowsVerifiesWhatTheWorkerSends(t *testing.T) {
 	t.Parallel()
-	s, err := system.Start(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s := system.Run(t)
 	admin := s.Postgres.Connect(t, system.Database, system.Administrator)
 	id, err := s.Register(t.Context(), admin, "orders", "queue")
 	require.NoError(t, err)

@@ -63,9 +63,7 @@ func (p *past) publish(t *testing.T, id int32, messageID string) {
 // withPast makes each thing happen that a recipe looks for.
 func withPast(t *testing.T) *past {
 	t.Helper()
-	s, err := system.Start(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s := system.Run(t)
 	p := &past{System: s, admin: s.Postgres.Connect(t, system.Database, system.Administrator)}
 	p.must(t, "CREATE ROLE administrator LOGIN IN ROLE rule_engine_admin")
 	p.must(t, "GRANT CREATE ON SCHEMA public TO administrator")

@@ -29,19 +29,7 @@ const (
 // cluster is shared: a test has a database of its own in it.
 var cluster *postgres.Cluster
 
-func TestMain(m *testing.M) {
-	var err error
-	if cluster, err = postgres.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := cluster.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m, &cluster)) }
 
 var databases atomic.Int32
 

@@ -30,14 +30,7 @@ type bundle struct {
 func setup(t *testing.T, opts ...postgres.Option) *bundle {
 	t.Helper()
 	t.Parallel()
-	s, err := system.Start(t.Context(), opts...)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of PostgreSQL's log:\n%s", s.Postgres.LogTail(60))
-		}
-		require.NoError(t, s.Close())
-	})
+	s := system.Run(t, opts...)
 	return &bundle{
 		System:      s,
 		admin:       s.Postgres.Connect(t, system.Database, system.Administrator),

@@ -28,18 +28,8 @@ const served = 500 * time.Millisecond
 var cluster *postgres.Cluster
 
 func TestMain(m *testing.M) {
-	var err error
 	// A time-out of the server's own would hide what the wait does.
-	if cluster, err = postgres.Start(postgres.Conf("client_connection_check_interval = 0")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := cluster.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(postgres.Main(m, &cluster, postgres.Conf("client_connection_check_interval = 0")))
 }
 
 // bundle is a database with the extension, a NATS server in a process of its own, and a webhook.

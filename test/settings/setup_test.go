@@ -22,19 +22,7 @@ const quick = time.Second
 
 var cluster *postgres.Cluster
 
-func TestMain(m *testing.M) {
-	var err error
-	if cluster, err = postgres.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := cluster.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m, &cluster)) }
 
 // bundle is a database with the extension, a NATS server and a webhook that publishes there.
 type bundle struct {

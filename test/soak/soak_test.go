@@ -31,15 +31,7 @@ func setup(t *testing.T) *bundle {
 	t.Logf("seed %d", seed)
 	b := &bundle{nats: natsserver.RunProcess(t), random: rand.New(rand.NewPCG(seed, 0))}
 	b.line = proxy.Run(t, b.nats.URL())
-	var err error
-	b.System, err = system.StartWith(t.Context(), b.line.URL())
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of PostgreSQL's log:\n%s", b.Postgres.LogTail(60))
-		}
-		require.NoError(t, b.Close())
-	})
+	b.System = system.RunWith(t, b.line.URL())
 	return b
 }
 

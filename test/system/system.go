@@ -51,11 +51,6 @@ func Start(ctx context.Context, opts ...postgres.Option) (*System, error) {
 	return start(ctx, &System{NATS: nats, natsURL: nats.URL()}, opts)
 }
 
-// StartWith is Start with the caller's NATS.
-func StartWith(ctx context.Context, natsURL string, opts ...postgres.Option) (*System, error) {
-	return start(ctx, &System{natsURL: natsURL}, opts)
-}
-
 func start(ctx context.Context, s *System, opts []postgres.Option) (_ *System, err error) {
 	s.Endpoint = endpoint.Start()
 	if s.Postgres, err = postgres.Start(opts...); err == nil {
