@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ type Request struct {
 	Body      []byte
 	At        time.Time
 	Signature error // nil when it verified; errUnsigned and the like otherwise
+	Status    int   // of the answer; 0 where it hangs
 }
 
 // ID is the webhook-id, the same in every try of one event.
@@ -141,6 +143,10 @@ func (e *Endpoint) take(r Request) Answer {
 			break
 		}
 	}
+	answer := e.respond(r)
+	if !answer.Hang {
+		r.Status = cmp.Or(answer.Status, http.StatusOK)
+	}
 	e.requests = append(e.requests, r)
-	return e.respond(r)
+	return answer
 }

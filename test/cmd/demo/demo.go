@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,7 +24,7 @@ type demo struct {
 	out io.Writer
 
 	admin, application *pgx.Conn
-	worker             *worker.Process
+	workers            []*worker.Process
 	webhook            int32
 	shown              int // requests of the endpoint that were printed
 }
@@ -42,34 +43,40 @@ func (d *demo) close() {
 			_ = conn.Close(context.Background())
 		}
 	}
-	if d.worker != nil {
-		_ = d.worker.Remove()
+	for _, w := range d.workers {
+		_ = w.Remove()
 	}
 }
 
 // arrive waits for so many more webhooks and prints them. Each must be signed, and the ids must be
 // these, in any order.
 func (d *demo) arrive(ids ...string) error {
-	requests := d.await(d.shown + len(ids))[d.shown:]
-	missing := map[string]bool{}
-	for _, id := range ids {
-		missing[id] = true
+	requests, err := d.arrived(ids...)
+	for _, r := range requests {
+		d.line("  arrived: %s %s  %-8s  signature verified  %s  answered %d", r.Method, r.Path, r.ID(), r.Body, r.Status)
 	}
+	return err
+}
+
+// arrived is arrive for what is not printed one by one.
+func (d *demo) arrived(ids ...string) ([]endpoint.Request, error) {
+	requests := d.await(d.shown + len(ids))[d.shown:]
+	d.shown += len(requests)
+	missing := slices.Clone(ids)
 	for _, r := range requests {
 		if r.Signature != nil {
-			return fmt.Errorf("webhook %s: %w", r.ID(), r.Signature)
+			return requests, fmt.Errorf("webhook %s: %w", r.ID(), r.Signature)
 		}
-		d.line("  arrived: %s %s  %-8s signature verified  %s", r.Method, r.Path, r.ID(), r.Body)
-		if !missing[r.ID()] {
-			return fmt.Errorf("webhook %s should not have arrived", r.ID())
+		i := slices.Index(missing, r.ID())
+		if i < 0 {
+			return requests, fmt.Errorf("webhook %s should not have arrived", r.ID())
 		}
-		delete(missing, r.ID())
+		missing = slices.Delete(missing, i, i+1)
 	}
-	d.shown += len(requests)
 	if len(missing) > 0 {
-		return fmt.Errorf("%d webhooks have not arrived", len(missing))
+		return requests, fmt.Errorf("%d webhooks have not arrived", len(missing))
 	}
-	return nil
+	return requests, nil
 }
 
 func (d *demo) await(n int) []endpoint.Request {

@@ -58,8 +58,8 @@ func show(ctx context.Context, out io.Writer, shell bool) (err error) {
 			return errInterrupted
 		}
 		if err != nil {
-			if d.worker != nil {
-				fmt.Fprintf(out, "\nThe worker's log:\n%s\n", d.worker.Log())
+			for _, w := range d.workers {
+				fmt.Fprintf(out, "\nA worker's log:\n%s\n", w.Log())
 			}
 			return err
 		}

@@ -23,21 +23,26 @@ func (d *demo) sql(conn *pgx.Conn, statement string) ([][]string, error) {
 	return rows, nil
 }
 
-// until is sql for something that another process is about to do: it runs silently until there are
-// so many rows, and is printed then.
-func (d *demo) until(n int, conn *pgx.Conn, statement string) ([][]string, error) {
+// until is sql for something that another process is about to do: it runs silently until that shows
+// in the rows, and is printed then.
+func (d *demo) until(done func(rows [][]string) bool, conn *pgx.Conn, statement string) ([][]string, error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		_, rows, err := d.rows(conn, statement)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", statement, err)
 		}
-		if len(rows) == n {
+		if done(rows) {
 			return d.sql(conn, statement)
 		}
 		if time.Now().After(deadline) || d.ctx.Err() != nil {
-			return nil, fmt.Errorf("%s: %d rows, not %d", statement, len(rows), n)
+			return nil, fmt.Errorf("%s: still %v", statement, rows)
 		}
 	}
+}
+
+// many says when there are so many rows.
+func many(n int) func([][]string) bool {
+	return func(rows [][]string) bool { return len(rows) == n }
 }
 
 // rows asks in text format, which is what a person sees.
