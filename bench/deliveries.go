@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,12 +18,13 @@ const (
 	deliverIn   = time.Minute
 )
 
-// deliveries measures the worker beside a program that does nothing but consume, post and ack, and
-// beside one that only posts.
+// deliveries measures each worker beside a program in its language that does nothing but consume, post
+// and ack, and beside one that only posts.
 func (s *setup) deliveries(ctx context.Context, out io.Writer, measure effort) error {
 	posting := func() (running, error) { return startPoster(s.target.url, measure.deliveries) }
 	consuming := func() (running, error) { return startConsumer(s.target.url, s.nats.URL()) }
-	var ceiling, simple, ours figures
+	consumingInNode := func() (running, error) { return startConsumerInNode(s.target.url, s.nats.URL()) }
+	var ceiling, simple, ours, simpleNode, oursNode figures
 	for range measure.deliverers {
 		for _, c := range []struct {
 			start  func() (running, error)
@@ -34,7 +34,9 @@ func (s *setup) deliveries(ctx context.Context, out io.Writer, measure effort) e
 		}{
 			{posting, false, &ceiling, false},
 			{consuming, true, &simple, false},
-			{s.startWorker, true, &ours, true},
+			{s.starting(worker.Go), true, &ours, true},
+			{consumingInNode, true, &simpleNode, false},
+			{s.starting(worker.NodeJS), true, &oursNode, true},
 		} {
 			rate, err := s.deliver(ctx, measure.deliveries, c.events, c.signed, c.start)
 			if err != nil {
@@ -43,21 +45,27 @@ func (s *setup) deliveries(ctx context.Context, out io.Writer, measure effort) e
 			*c.rates = append(*c.rates, rate)
 		}
 	}
-	if err := s.checkRecorded(ctx, measure.deliverers*measure.deliveries); err != nil {
+	if err := s.checkRecorded(ctx, 2*measure.deliverers*measure.deliveries); err != nil {
 		return err
 	}
 
-	heading(out, "Deliveries")
-	row := func(name string, f figures) []string {
-		return []string{name, f.show("%.0f"), f.per(simple).show("%.2f"), f.per(ceiling).show("%.2f")}
+	version, err := nodeVersion()
+	if err != nil {
+		return err
 	}
-	table(out, []string{"", "per second", "of the plain consumer", "of posting alone"}, [][]string{
-		row("webhook-worker: fate looked up, signed, each try recorded", ours),
-		row("plain Go: consume, post, DoubleAck", simple),
-		row("plain Go: post, no NATS and no Postgres", ceiling),
+	heading(out, "Deliveries")
+	row := func(name string, f, plain figures) []string {
+		return []string{name, f.show("%.0f"), f.per(plain).show("%.2f"), f.per(ours).show("%.2f"), f.per(ceiling).show("%.2f")}
+	}
+	table(out, []string{"", "per second", "of the plain consumer in its language", "of the worker in Go", "of posting alone"}, [][]string{
+		row("webhook-worker in Go: fate looked up, signed, each try recorded", ours, simple),
+		row("plain Go: consume, post, DoubleAck", simple, simple),
+		row("webhook-worker in Node.js: the same", oursNode, simpleNode),
+		row("plain Node.js: consume, post, ackAck", simpleNode, simpleNode),
+		row("plain Go: post, no NATS and no Postgres; what the endpoint takes", ceiling, simple),
 	})
-	fmt.Fprintf(out, "\nOne process each, %d requests at once, %d events a round, the first tenth of them not timed. The endpoint reads and answers 200; it shares the cores with all the others.\n",
-		concurrency, measure.deliveries)
+	fmt.Fprintf(out, "\nOne process each, %d requests at once, %d events a round, the first tenth of them not timed. The endpoint reads and answers 200; it shares the cores with all the others. Node.js is %s.\n",
+		concurrency, measure.deliveries, version)
 	return nil
 }
 
@@ -138,7 +146,7 @@ func (s *setup) fill(ctx context.Context, n int) error {
 // drained waits until the stream, a work queue, holds nothing: all of it is acked.
 func (s *setup) drained(ctx context.Context) error {
 	for {
-		held, err := s.js.Stream(ctx, stream)
+		held, err := s.js.Stream(ctx, s.stream)
 		if err != nil {
 			return err
 		}
@@ -156,22 +164,11 @@ func (s *setup) drained(ctx context.Context) error {
 
 // forgetConsumer leaves the stream to the next one's: a work queue has one consumer for a subject.
 func (s *setup) forgetConsumer(ctx context.Context) error {
-	err := s.js.DeleteConsumer(ctx, stream, group)
+	err := s.js.DeleteConsumer(ctx, s.stream, group)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil
 	}
 	return err
-}
-
-func (s *setup) startWorker() (running, error) {
-	return worker.Start(
-		"DATABASE_URL="+s.cluster.URL(database, "bench_worker"),
-		"NATS_URL="+s.nats.URL(),
-		"STREAM_NAME="+stream,
-		"QUEUE_GROUP="+group,
-		"BATCH_SIZE="+strconv.Itoa(concurrency),
-		"WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8",
-	)
 }
 
 // checkRecorded sees that the worker did what it is measured for.

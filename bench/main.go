@@ -32,6 +32,9 @@ func (s *setup) parts() []part {
 		{name: "memory", run: s.memory},
 		{name: "first", run: s.firstPublish},
 		{name: "deliveries", run: s.deliveries},
+		{name: "workers", run: s.workers},
+		{name: "neighbours", run: s.neighbours},
+		{name: "backlog", run: s.backlog},
 		{name: "claims", run: s.claims},
 		{name: "lines", run: s.lines},
 		{name: "away", run: s.away},
@@ -61,19 +64,32 @@ type effort struct {
 	short      bool // then no part is long
 	slice      time.Duration
 	rounds     int
-	sessions   []int // of the table by sessions
-	newcomers  int   // sessions whose first publish is timed
-	backends   int   // sessions whose memory is read
-	deliveries int   // events of one round
-	deliverers int   // rounds of deliveries
-	rows       int   // of history, and of attempts
-	waiting    int   // rows in the queue that is claimed from
-	claimed    int   // of them, in one round
+	sessions   []int         // of the table by sessions
+	newcomers  int           // sessions whose first publish is timed
+	backends   int           // sessions whose memory is read
+	deliveries int           // events of one round
+	deliverers int           // rounds of deliveries
+	rows       int           // of history, and of attempts
+	waiting    int           // rows in the queue that is claimed from
+	claimed    int           // of them, in one round
+	slow       int           // events for each worker on an endpoint that takes its time
+	pace       time.Duration // for which events are published at a steady rate
+	endpoints  int           // of which one hangs and ten fail
+	stuck      int           // events of the one that hangs
+	backlog    int           // events of one endpoint that wait when a worker starts
 }
 
 var (
-	full  = effort{false, 1200 * time.Millisecond, 5, []int{1, 4, 16}, 20, 5, 12_000, 3, 10_000_000, 200_000, 20_000}
-	quick = effort{true, 200 * time.Millisecond, 1, []int{1, 4}, 3, 2, 600, 1, 20_000, 2_000, 1_000}
+	full = effort{
+		slice: 1200 * time.Millisecond, rounds: 5, sessions: []int{1, 4, 16}, newcomers: 20, backends: 5,
+		deliveries: 12_000, deliverers: 3, rows: 10_000_000, waiting: 200_000, claimed: 20_000,
+		slow: 1600, pace: 20 * time.Second, endpoints: 1000, stuck: 100_000, backlog: 200_000,
+	}
+	quick = effort{
+		short: true, slice: 200 * time.Millisecond, rounds: 1, sessions: []int{1, 4}, newcomers: 3, backends: 2,
+		deliveries: 600, deliverers: 1, rows: 20_000, waiting: 2_000, claimed: 1_000,
+		slow: 160, pace: 2 * time.Second, endpoints: 40, stuck: 2_000, backlog: 4_000,
+	}
 )
 
 func main() {

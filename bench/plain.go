@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 	"rule_engine/test/program"
 )
 
-// plain is a running program of bench/plain.
+// plain is a running program of bench/plain or bench/plain-nodejs.
 type plain struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -30,7 +32,11 @@ func startPlain(args ...string) (*plain, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plain{cmd: exec.Command(path, args...), ended: make(chan struct{})}
+	return startCommand(exec.Command(path, args...))
+}
+
+func startCommand(cmd *exec.Cmd) (_ *plain, err error) {
+	p := &plain{cmd: cmd, ended: make(chan struct{})}
 	p.cmd.Stderr = os.Stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -148,4 +154,22 @@ func startPoster(url string, count int) (running, error) {
 
 func startConsumer(url, nats string) (running, error) {
 	return startPlain("deliver", strconv.Itoa(concurrency), url, nats, stream, group)
+}
+
+func startConsumerInNode(url, nats string) (running, error) {
+	node, err := program.Node()
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(program.Repository(), "bench/plain-nodejs/deliver.mjs")
+	return startCommand(exec.Command(node, file, strconv.Itoa(concurrency), url, nats, stream, group))
+}
+
+func nodeVersion() (string, error) {
+	node, err := program.Node()
+	if err != nil {
+		return "", err
+	}
+	version, err := exec.Command(node, "--version").Output()
+	return strings.TrimSpace(string(version)), err
 }

@@ -132,7 +132,7 @@ func (s *setup) createWebhook(ctx context.Context) error {
 		s.nats.URL(), s.stream, prefix); err != nil {
 		return err
 	}
-	if _, err := s.conn.Exec(ctx, "UPDATE rule_nats_streams SET stream_name = $1, subjects = ARRAY[$2 || '.>']", s.stream, prefix); err != nil {
+	if _, err := s.conn.Exec(ctx, "UPDATE rule_nats_streams SET stream_name = $1, subjects = ARRAY[$2]", s.stream, s.subjects()); err != nil {
 		return err
 	}
 	// The stream as the extension makes it: a work queue in a file, one replica.
@@ -162,6 +162,12 @@ func (s *setup) createWebhook(ctx context.Context) error {
 		return err
 	}
 	return s.conn.QueryRow(ctx, "SELECT source_id::text FROM rule_engine_source").Scan(&s.source)
+}
+
+// subjects are those of the stream.
+func (s *setup) subjects() string {
+	prefix, _, _ := strings.Cut(s.subject, ".")
+	return prefix + ".>"
 }
 
 // connect gives a session, in a backend of its own.

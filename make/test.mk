@@ -46,7 +46,7 @@ soak: need-test build/test/withtree ## run the long variants of tests under load
 hazards: build/test/withtree ## build each faulty variant and see its test fail
 	@build/test/withtree scripts/go -C test test -count=1 -v -timeout=60m ./hazards/... -variants
 
-bench: build/test/withtree ## print the figures of docs/performance.md
+bench: $(NODE_MODULES) build/test/withtree ## print the figures of docs/performance.md
 	@build/test/withtree scripts/go -C bench run .
 
 PGMQ_DATABASE = rule_engine_pgmq_regression
