@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,4 +56,50 @@ func TestAMixedGroupSharesTheWorkAndOutlivesEitherKind(t *testing.T) {
 			b.count(t, 1+len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
 		})
 	}
+}
+
+// What keeps workers away from an endpoint, and from an event that another one has, stands in the database.
+func TestAMixedGroupSharesBreakersAndReceipts(t *testing.T) {
+	b := setup(t)
+	failing, twice := b.webhook(t, "failing", "nats"), b.webhook(t, "twice", "both")
+	var back atomic.Bool
+	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+		if r.Path == "/failing" && !back.Load() {
+			return endpoint.Answer{Status: 503}
+		}
+		return endpoint.Answer{Delay: 20 * time.Millisecond}
+	})
+	to := func(path string) (ids []string) {
+		for _, r := range b.Endpoint.Requests() {
+			if r.Path == path {
+				ids = append(ids, r.ID())
+			}
+		}
+		return ids
+	}
+	for _, kind := range []worker.Kind{worker.Go, worker.NodeJS} {
+		kind.Run(t, b.WorkerEnv("BATCH_SIZE=4", "CONSUMER_NAME="+string(kind))...)
+	}
+	b.count(t, 2, "SELECT count(*) FROM rule_nats_consumer_stats WHERE active")
+
+	shared := names("shared", 100)
+	for _, event := range shared {
+		publish(t, b.application, twice, event)
+	}
+	retried := names("retried", 20)
+	for _, event := range retried {
+		published(t, b.application, failing, event)
+	}
+	b.count(t, 1, "SELECT count(*) FROM rule_webhook_endpoints WHERE breaker_state = 'open' AND open_ms = 2000")
+	before := len(to("/failing"))
+	b.count(t, 1, "SELECT count(*) FROM rule_webhook_endpoints WHERE breaker_state = 'open' AND open_ms = 4000")
+	require.Len(t, to("/failing"), before+1, "one event is let through, not one for each kind")
+
+	back.Store(true)
+	b.count(t, len(shared)+len(retried), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+	b.settled(t)
+	require.ElementsMatch(t, shared, to("/twice"))
+	b.count(t, 2, "SELECT count(DISTINCT worker) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+	b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")
+	b.count(t, 0, "SELECT count(*) FROM (SELECT FROM rule_webhook_attempts GROUP BY message_id HAVING max(try) <> count(*)) a")
 }
