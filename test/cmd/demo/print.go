@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ func (d *demo) title(format string, args ...any) { d.line("\n== "+format, args..
 
 // sql runs a statement as one of the logins, prints it and what it gave, and returns the rows as text.
 func (d *demo) sql(conn *pgx.Conn, statement string) ([][]string, error) {
-	d.line("  %s=> %s", conn.Config().User, strings.ReplaceAll(statement, "\n", "\n     "))
+	d.asked(conn, statement)
 	names, rows, err := d.rows(conn, statement)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", statement, err)
@@ -23,21 +24,32 @@ func (d *demo) sql(conn *pgx.Conn, statement string) ([][]string, error) {
 	return rows, nil
 }
 
+func (d *demo) asked(conn *pgx.Conn, statement string) {
+	d.line("  %s=> %s", conn.Config().User, strings.ReplaceAll(statement, "\n", "\n     "))
+}
+
 // until is sql for something that another process is about to do: it runs silently until that shows
 // in the rows, and is printed then.
 func (d *demo) until(done func(rows [][]string) bool, conn *pgx.Conn, statement string) ([][]string, error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		_, rows, err := d.rows(conn, statement)
+		names, rows, err := d.rows(conn, statement)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", statement, err)
 		}
 		if done(rows) {
-			return d.sql(conn, statement)
+			d.asked(conn, statement)
+			d.table(names, rows)
+			return rows, nil
 		}
 		if time.Now().After(deadline) || d.ctx.Err() != nil {
 			return nil, fmt.Errorf("%s: still %v", statement, rows)
 		}
 	}
+}
+
+// these says when the rows are so.
+func these(want ...[]string) func([][]string) bool {
+	return func(rows [][]string) bool { return slices.EqualFunc(rows, want, slices.Equal) }
 }
 
 // many says when there are so many rows.

@@ -149,8 +149,7 @@ func (d *demo) lookBack() error {
 	committed := 4 + 3 + shared + 1
 	delivered := strconv.Itoa(committed)
 	// Twice 503 and once 400 were tried again; 400 once more was the end, until it was redelivered.
-	want := [][]string{{"again", "2", "3"}, {"dead", "1", "1"}, {"delivered", delivered, delivered}}
-	_, err := d.until(func(rows [][]string) bool { return slices.EqualFunc(rows, want, slices.Equal) }, d.admin,
+	_, err := d.until(these([]string{"again", "2", "3"}, []string{"dead", "1", "1"}, []string{"delivered", delivered, delivered}), d.admin,
 		`SELECT outcome, count(DISTINCT message_id) AS events, count(*) AS tries FROM rule_webhook_attempts
 GROUP BY outcome ORDER BY outcome;`)
 	if err != nil {
