@@ -22,7 +22,7 @@ test("the database is there while it answers, and a refusal is an answer", (t) =
   m.failed = -Infinity;
   t.mock.method(performance, "now", () => m.answered + 4999);
   assert.ok(m.postgresUp);
-  t.mock.method(performance, "now", () => m.answered + 5000);
+  t.mock.method(performance, "now", () => m.answered + 5001);
   assert.ok(!m.postgresUp, "it is silent");
 });
 
