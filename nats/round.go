@@ -120,6 +120,9 @@ func (s *sending) again(from int) {
 	for !s.over() && time.Now().Before(s.againUntil) {
 		if l := s.pool.carrier(); l != nil && l.ready() {
 			s.link.Store(l)
+			s.mu.Lock()
+			s.sentAgain = true
+			s.mu.Unlock()
 			s.round(from)
 			return
 		}
@@ -141,6 +144,7 @@ func (s *sending) makeStream(from int, missing string) {
 		if err := s.pool.create(ctx, s.link.Load(), stream); err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			s.unmade = unanswered(err)
 			if !s.ended {
 				s.outcomes[from].Text = missing + ", and stream " + stream.Name + " could not be made: " + explain(err)
 			}
