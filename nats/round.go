@@ -141,10 +141,12 @@ func (s *sending) makeStream(from int, missing string) {
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
 		defer cancel()
-		if err := s.pool.create(ctx, s.link.Load(), stream); err != nil {
+		s.making(true)
+		err := s.pool.create(ctx, s.link.Load(), stream)
+		s.making(unanswered(err))
+		if err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.unmade = unanswered(err)
 			if !s.ended {
 				s.outcomes[from].Text = missing + ", and stream " + stream.Name + " could not be made: " + explain(err)
 			}
@@ -157,4 +159,11 @@ func (s *sending) makeStream(from int, missing string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end()
+}
+
+// making notes whether an answer is awaited, or was in vain.
+func (s *sending) making(unmade bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unmade = unmade
 }

@@ -69,7 +69,7 @@ type sending struct {
 	sentAgain bool
 	// made says that the missing stream was made, which is tried once.
 	made bool
-	// unmade says that nobody answered when it was to be made.
+	// unmade says that nobody answered when it was to be made, or has yet.
 	unmade bool
 	// claimed says that duplicates of one's own making have been looked for.
 	claimed bool

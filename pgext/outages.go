@@ -15,7 +15,7 @@ import (
 // in memory that they share: one word for each configuration's place, found by a
 // hash. A word is read and written at once, so that a backend which ends at any
 // moment leaves nothing half done and no lock taken; and whatever stands in it
-// counts for outageCounts at most, twice that where the time was changed.
+// is forgotten after twice outageCounts.
 //
 // Two configurations in one place push each other out: then a session finds out
 // for itself, as without the table.
