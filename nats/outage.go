@@ -134,8 +134,8 @@ func (p *Pool) knock() {
 	}
 }
 
-// reconnecting takes part for a client that lost its connection and looks for it
-// by itself, however many do.
+// reconnecting is for a client that lost its connection and looks for it by
+// itself: those of all sessions do so in turn.
 type reconnecting struct {
 	pool *Pool
 	// failures counts the servers that failed since one answered or the others
