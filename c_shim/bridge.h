@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* Raised by any change of this file; the shim refuses a library of another. */
-#define RE_ABI 3
+#define RE_ABI 4
 
 /* Bytes with a length, UTF-8, not terminated. data is NULL for what is absent. */
 typedef struct re_text
@@ -97,12 +97,22 @@ typedef struct re_signal
 	int32_t		eventfd;
 } re_signal;
 
+/*
+ * What the backends of a server know of NATS together: words in shared memory,
+ * zero at first, which only Go reads and writes, each atomically. Go's threads
+ * do so by themselves: an attempt to connect ends when no entry runs, and its
+ * caller may be gone by then. They may take no lock there, since a backend that
+ * exits ends them at any moment.
+ */
+#define RE_OUTAGES 1024
+
 /* Facts about the backend that do not change while it lives. */
 typedef struct re_backend
 {
 	re_text		database;
 	int32_t		pid;
 	uint32_t	database_oid;
+	uint64_t   *outages;		/* RE_OUTAGES words; NULL where not preloaded */
 } re_backend;
 
 /* Facts about one call. */

@@ -236,6 +236,7 @@ start_library(void)
 	backend.database.len = strlen(database);
 	backend.database_oid = MyDatabaseId;
 	backend.pid = MyProcPid;
+	backend.outages = shared_outages;
 
 	start_failed = true;
 	sigfillset(&all);

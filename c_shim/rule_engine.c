@@ -74,6 +74,7 @@ void
 _PG_init(void)
 {
 	settings_define();
+	outages_prepare();
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	wake_prepare();
 }

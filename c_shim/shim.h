@@ -59,6 +59,10 @@ extern void wait_prepare(void);
 extern uint32 wait_mark(void);
 extern void wait_for_go(uint32 mark);
 
+/* outages.c: what backends know of NATS together. */
+extern uint64 *shared_outages;
+extern void outages_prepare(void);
+
 /* wake.c: idle workers. */
 extern void wake_prepare(void);
 

@@ -18,6 +18,8 @@ type dialer struct {
 	greeted atomic.Bool
 	// avoid is a server not to connect to, last the one that was connected to.
 	avoid, last atomic.Pointer[string]
+	// reconnecting is set once there was a connection.
+	reconnecting atomic.Pointer[reconnecting]
 }
 
 // server is the address that was connected to last.
@@ -33,13 +35,22 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if avoid := d.avoid.Load(); avoid != nil && *avoid == address {
 		return nil, errSilent
 	}
+	again := d.reconnecting.Load()
+	if again != nil {
+		if err := again.hold(); err != nil {
+			return nil, err
+		}
+	}
 	until := time.Now().Add(time.Duration(d.limit.Load()))
 	conn, err := (&net.Dialer{Deadline: until}).Dial(network, address)
 	if err != nil {
+		if again != nil {
+			again.failed(err)
+		}
 		return nil, err
 	}
 	d.last.Store(&address)
-	return &dialled{Conn: conn, dialer: d, until: until}, nil
+	return &dialled{Conn: conn, dialer: d, until: until, again: again}, nil
 }
 
 // dialled is a connection that must be ready by a time.
@@ -47,6 +58,8 @@ type dialled struct {
 	net.Conn
 	dialer *dialer
 	until  time.Time
+	// again is nil at the first connection, and after a failure was reported.
+	again *reconnecting
 	// ready says that the client has ended its handshake.
 	ready atomic.Bool
 	heard bool
@@ -76,6 +89,11 @@ func (c *dialled) Read(b []byte) (int, error) {
 	}
 	if !c.ready.Load() {
 		c.refused.Store(refusal(b[:n]))
+		// A server that says something and hangs up has a reason of its own.
+		if err != nil && c.again != nil && (!c.heard || timedOut(err)) {
+			c.again.failed(err)
+			c.again = nil
+		}
 	}
 	return n, err
 }

@@ -64,6 +64,9 @@ func (p *Pool) await(ctx context.Context) (*link, error) {
 		case l.over.Load():
 			return nil, p.named(l.why())
 		case !asked:
+			if r := l.dialer.reconnecting.Load(); r != nil {
+				r.insisted.Store(true)
+			}
 			l.hurry()
 		}
 		select {

@@ -18,7 +18,11 @@ type fake struct {
 	listen net.Listener
 	// mute keeps it from answering.
 	mute atomic.Bool
-	seq  atomic.Int64
+	// quiet keeps its stream from answering, leaderless says that when it is asked.
+	quiet, leaderless atomic.Bool
+	// asked counts how often it was, tried the connections there were.
+	asked, tried atomic.Int64
+	seq          atomic.Int64
 	// open counts the connections there are.
 	open atomic.Int64
 
@@ -62,6 +66,7 @@ func (f *fake) cut() {
 
 func (f *fake) serve(line net.Conn) {
 	f.open.Add(1)
+	f.tried.Add(1)
 	defer f.open.Add(-1)
 	if f.mute.Load() {
 		return
@@ -73,7 +78,15 @@ func (f *fake) serve(line net.Conn) {
 	}
 	say("INFO {\"server_id\":\"f\",\"version\":\"2.10.0\",\"headers\":true,\"max_payload\":1000}\r\n")
 	from := bufio.NewReader(line)
-	sid := "1"
+	inboxes := map[string]string{}
+	sid := func(subject string) string {
+		for pattern, sid := range inboxes {
+			if matches(pattern, subject) {
+				return sid
+			}
+		}
+		return "1"
+	}
 	for {
 		said, err := from.ReadString('\n')
 		if err != nil {
@@ -84,13 +97,29 @@ func (f *fake) serve(line net.Conn) {
 		case "PING":
 			say("PONG\r\n")
 		case "SUB":
-			sid = words[len(words)-1]
+			inboxes[words[1]] = words[len(words)-1]
+		case "PUB":
+			var size int
+			_, _ = fmt.Sscan(words[len(words)-1], &size)
+			_, _ = io.CopyN(io.Discard, from, int64(size)+2)
+			if words[1] != "$JS.API.STREAM.INFO.S" {
+				continue
+			}
+			f.asked.Add(1)
+			info := `{"type":"io.nats.jetstream.api.v1.stream_info_response","config":{"name":"S"},"cluster":{"leader":"f","replicas":[{"name":"g"},{"name":"h"}]}}`
+			if f.leaderless.Load() {
+				info = `{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}`
+			}
+			say("MSG %s %s %d\r\n%s\r\n", words[2], sid(words[2]), len(info), info)
 		case "HPUB":
 			var size int
 			_, _ = fmt.Sscan(words[len(words)-1], &size)
 			_, _ = io.CopyN(io.Discard, from, int64(size)+2)
+			if f.quiet.Load() {
+				continue
+			}
 			ack := fmt.Sprintf(`{"stream":"S","seq":%d}`, f.seq.Add(1))
-			say("MSG %s %s %d\r\n%s\r\n", words[2], sid, len(ack), ack)
+			say("MSG %s %s %d\r\n%s\r\n", words[2], sid(words[2]), len(ack), ack)
 		}
 	}
 }

@@ -97,6 +97,9 @@ func (l *link) onReconnect(conn *nats.Conn) {
 		l.mu.Unlock()
 		l.doubted.Store(false)
 		l.standing.Store(true)
+		if r := l.dialer.reconnecting.Load(); r != nil {
+			r.succeeded()
+		}
 	})
 }
 

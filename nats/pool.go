@@ -20,8 +20,10 @@ type Pool struct {
 	client string
 	// source is the database's source id, which a stream of ours bears.
 	source   string
+	outage   Outage
 	requests atomic.Int64
 	lastLook atomic.Pointer[lastLook]
+	quiets   quiets
 
 	mu sync.Mutex
 	// link is the connection, nil before the first and after the last. A second
@@ -34,16 +36,22 @@ type Pool struct {
 	// retryAt no further one is made.
 	failure error
 	retryAt time.Time
-	closed  bool
+	// told says that the others know of failure, or that it is known from them.
+	told   bool
+	closed bool
 	// uses are those under way; usedAt is when the last one ended.
 	uses   int
 	usedAt time.Time
 	idle   *time.Timer
 }
 
-// NewPool makes a pool that has not connected. client names its connections.
-func NewPool(config Config, client, source string) *Pool {
-	return &Pool{config: config, client: client, source: source}
+// NewPool makes a pool that has not connected. client names its connections;
+// outage is nil where sessions share nothing.
+func NewPool(config Config, client, source string, outage Outage) *Pool {
+	if outage == nil {
+		outage = untold{}
+	}
+	return &Pool{config: config, client: client, source: source, outage: outage}
 }
 
 // Config is what the pool was made with.
@@ -67,12 +75,12 @@ func (p *Pool) Close() {
 
 // connection answers the connection. Where there is none it makes one, and
 // waits for it at most the connection time-out; unless NATS is known to be
-// away and patient is false: then it fails at once and the attempt goes on for
+// away and patient is false: then it fails at once and an attempt is made for
 // later callers. So a session pays the time-out once.
 func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	p.mu.Lock()
-	if p.link != nil && !p.link.over.Load() {
-		standing := p.link
+	p.drop()
+	if standing := p.link; standing != nil {
 		p.mu.Unlock()
 		if patient {
 			return p.await(ctx)
@@ -82,25 +90,16 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 		}
 		return standing, nil
 	}
-	if p.link != nil {
-		// The client gave up, after max_reconnect_attempts.
-		p.failure, p.link = p.named(p.link.why()), nil
-	}
-	known := p.failure
-	if p.attempt == nil {
-		if known != nil && !patient && time.Now().Before(p.retryAt) {
+	if !patient {
+		if err := p.absent(); err != nil {
 			p.mu.Unlock()
-			return nil, known
+			return nil, err
 		}
-		p.attempt = make(chan struct{})
-		go guard(func() { p.connect("") })
 	}
+	p.knock()
 	attempt := p.attempt
 	p.mu.Unlock()
 
-	if known != nil && !patient {
-		return nil, known
-	}
 	select {
 	case <-attempt:
 	case <-ctx.Done():
@@ -115,6 +114,7 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 	case ctx.Err() != nil:
 		// The attempt goes on, but nobody waits for it again.
 		p.failure = ctx.Err()
+		p.told = p.tell(p.failure)
 		return nil, p.failure
 	}
 	return nil, nats.ErrConnectionClosed
@@ -125,15 +125,25 @@ func (p *Pool) connection(ctx context.Context, patient bool) (*link, error) {
 func (p *Pool) known() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.link != nil && !p.link.over.Load():
-		if !p.link.ready() {
-			return p.named(p.link.why())
-		}
-	case p.link == nil && p.failure != nil && (p.attempt != nil || time.Now().Before(p.retryAt)):
-		return p.failure
+	p.drop()
+	if p.link == nil {
+		return p.absent()
 	}
-	return nil
+	if p.link.ready() {
+		return nil
+	}
+	if r := p.link.dialer.reconnecting.Load(); r != nil && r.released() {
+		p.link.hurry()
+	}
+	return p.named(p.link.why())
+}
+
+// drop forgets a connection that the client gave up, after
+// max_reconnect_attempts. The lock is held.
+func (p *Pool) drop() {
+	if p.link != nil && p.link.over.Load() {
+		p.failure, p.told, p.link = p.named(p.link.why()), false, nil
+	}
 }
 
 // stands tells whether a message could be sent now.
@@ -155,6 +165,9 @@ func (p *Pool) connect(avoid string) {
 	close(p.attempt)
 	p.attempt = nil
 	p.failure = err
+	if p.link == nil || err == nil {
+		p.told = p.tell(err)
+	}
 	p.retryAt = time.Now().Add(p.config.ReconnectDelay)
 	defer p.restLater()
 	if err != nil {
@@ -214,6 +227,7 @@ func (p *Pool) dial(avoid string) (*link, error) {
 		return nil, err
 	}
 	fresh.maxPayload.Store(fresh.conn.MaxPayload())
+	dialer.reconnecting.Store(&reconnecting{pool: p})
 	return fresh, nil
 }
 

@@ -19,7 +19,7 @@ func newTestPool(t *testing.T, f *fake, change ...func(*Config)) *Pool {
 	for _, f := range change {
 		f(&config)
 	}
-	p := NewPool(config, "test", "source")
+	p := NewPool(config, "test", "source", nil)
 	t.Cleanup(p.Close)
 	return p
 }

@@ -120,6 +120,9 @@ func (s *sending) again(from int) {
 	for !s.over() && time.Now().Before(s.againUntil) {
 		if l := s.pool.carrier(); l != nil && l.ready() {
 			s.link.Store(l)
+			s.mu.Lock()
+			s.sentAgain = true
+			s.mu.Unlock()
 			s.round(from)
 			return
 		}
@@ -138,7 +141,10 @@ func (s *sending) makeStream(from int, missing string) {
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
 		defer cancel()
-		if err := s.pool.create(ctx, s.link.Load(), stream); err != nil {
+		s.making(true)
+		err := s.pool.create(ctx, s.link.Load(), stream)
+		s.making(unanswered(err))
+		if err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if !s.ended {
@@ -153,4 +159,11 @@ func (s *sending) makeStream(from int, missing string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end()
+}
+
+// making notes whether an answer is awaited, or was in vain.
+func (s *sending) making(unmade bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unmade = unmade
 }

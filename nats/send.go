@@ -16,8 +16,8 @@ type Message struct {
 }
 
 // Send sends a batch over one connection, in order, and calls done once, with
-// an outcome for each message: before it returns where NATS is known to be away,
-// else from another goroutine. It returns at once and takes no longer than the
+// an outcome for each message: before it returns where NATS or the stream is known
+// to be away, else from another goroutine. It returns at once and takes no longer than the
 // connection time-out and the publish time-out.
 func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 	p.requests.Add(int64(len(messages)))
@@ -32,7 +32,11 @@ func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 			done(outcomes)
 		},
 	}
-	if err := p.known(); err != nil {
+	err := p.known()
+	if err == nil {
+		err = p.quiet(messages)
+	}
+	if err != nil {
 		s.rejectAll(away(err))
 		return
 	}
@@ -60,8 +64,13 @@ type sending struct {
 	// waits are the messages of this round whose outcome is not in, open counts them.
 	waits []bool
 	open  int
+	// sentAgain says that messages were sent once more, after the server had answered
+	// a PING.
+	sentAgain bool
 	// made says that the missing stream was made, which is tried once.
 	made bool
+	// unmade says that nobody answered when it was to be made, or has yet.
+	unmade bool
 	// claimed says that duplicates of one's own making have been looked for.
 	claimed bool
 	ended   bool
@@ -100,7 +109,31 @@ func (s *sending) end() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	s.note()
 	s.done(s.outcomes)
+}
+
+// note tells the pool which streams answer and which do not.
+func (s *sending) note() {
+	if !s.pool.config.JetStream {
+		return
+	}
+	last := ""
+	for i := range s.outcomes {
+		subject := s.messages[i].Subject
+		if subject == last {
+			continue
+		}
+		switch o := &s.outcomes[i]; {
+		case o.Kind == Acked:
+			s.pool.acked(subject)
+		case o.Code == CodeNoAnswer && (s.sentAgain || o.pending), o.Code == CodeNoStream && s.unmade:
+			s.pool.fellQuiet(subject)
+		default:
+			continue
+		}
+		last = subject
+	}
 }
 
 func (s *sending) start() error {

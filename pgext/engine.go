@@ -34,6 +34,8 @@ type engine struct {
 	// client is the name of our connections in NATS.
 	client      string
 	databaseOID uint32
+	// outages are empty where the library was not preloaded.
+	outages outages
 
 	schema string
 	// plans are the prepared statements; a plan belongs to a schema.
@@ -46,12 +48,13 @@ type engine struct {
 	lastNumber int64
 }
 
-func newEngine(db database, wake func(), name string, pid int32, oid uint32) *engine {
+func newEngine(db database, wake func(), name string, pid int32, oid uint32, shared outages) *engine {
 	return &engine{
 		db:          db,
 		wake:        wake,
 		client:      fmt.Sprintf("rule_engine %s pid %d", name, pid),
 		databaseOID: oid,
+		outages:     shared,
 		pools:       make(map[int32]*nats.Pool),
 		operations:  make(map[int64]operation),
 	}

@@ -27,7 +27,8 @@ func re_go_start(host *C.re_host, signal *C.re_signal, backend *C.re_backend) (a
 	// The backend's own thread holds one while it is in here; with one in all,
 	// whatever NATS sends would wait for it.
 	runtime.GOMAXPROCS(2)
-	here = newEngine(&spi{host: host}, waker(signal), goText(backend.database), int32(backend.pid), uint32(backend.database_oid))
+	here = newEngine(&spi{host: host}, waker(signal), goText(backend.database), int32(backend.pid), uint32(backend.database_oid),
+		sharedOutages(backend))
 	return C.RE_ABI
 }
 
@@ -43,6 +44,14 @@ func waker(signal *C.re_signal) func() {
 			_, _ = syscall.Write(descriptor, one)
 		}
 	}
+}
+
+// sharedOutages is the server's shared memory for them (bridge.h, re_backend).
+func sharedOutages(backend *C.re_backend) outages {
+	if backend.outages == nil {
+		return nil
+	}
+	return unsafe.Slice((*atomic.Uint64)(unsafe.Pointer(backend.outages)), C.RE_OUTAGES)
 }
 
 //export re_go_send

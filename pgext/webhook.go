@@ -284,7 +284,11 @@ func (e *engine) pool(in call, c *configuration) (*nats.Pool, error) {
 		if ok {
 			pool.Close()
 		}
-		pool = nats.NewPool(c.Config, e.client, source)
+		outage, err := e.outages.of(e.databaseOID, c)
+		if err != nil {
+			return nil, err
+		}
+		pool = nats.NewPool(c.Config, e.client, source, outage)
 		e.pools[c.id] = pool
 	}
 	c.pool = pool

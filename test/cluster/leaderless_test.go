@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/natsserver"
 	"rule_engine/test/system"
 )
 
@@ -70,4 +73,92 @@ func TestAWaitForAStreamWithoutALeaderIsInterruptibleAndTheEventGoesIntoTheQueue
 	// The member that is left may still take itself for the leader, or no longer listen.
 	require.Contains(t, []any{"no_answer", "no_stream"}, answer["error_code"], "%v", answer)
 	require.Equal(t, "queue", answer["fallback"])
+}
+
+func TestAStreamWithoutALeaderCostsASessionItsTimeoutOnceAndItsReturnIsNoticed(t *testing.T) {
+	b := setup(t)
+	_, err := b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET publish_timeout_ms = 1000, reconnect_delay_ms = 300")
+	require.NoError(t, err)
+	// Connected to a follower, which stays.
+	leader, err := b.nats.Leader(system.Stream, nil)
+	require.NoError(t, err)
+	var follower *natsserver.Process
+	for _, p := range b.nats.Members {
+		if p != leader {
+			follower = p
+		}
+	}
+	_, err = b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET nats_url = $1, nats_cluster_urls = '{}'", follower.URL())
+	require.NoError(t, err)
+	conn := b.Postgres.Connect(t, system.Database, system.Application)
+	publish := func(id string) (answer map[string]any) {
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT rule_webhook_publish_nats($1, '{}', $2)", b.webhook, id).Scan(&answer))
+		return answer
+	}
+	require.Equal(t, true, publish("before")["success"])
+	for _, p := range b.nats.Members {
+		if p != follower {
+			require.NoError(t, p.Kill())
+		}
+	}
+	// What was on its way is unknown, or the follower says that nobody listens.
+	began := time.Now()
+	for id := 0; ; id++ {
+		answer := publish(fmt.Sprintf("first-%d", id))
+		require.NotEqual(t, true, answer["success"], "%v", answer)
+		if text, _ := answer["error"].(string); answer["error_code"] == "nats_away" && strings.Contains(text, system.Stream+" does not answer") {
+			break
+		}
+		require.Less(t, time.Since(began), 20*time.Second, "%v", answer)
+	}
+	t.Logf("known after %v", time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	waited := 0
+	for n := 0; n < 200; n++ {
+		at := time.Now()
+		answer := publish(fmt.Sprintf("ghost-%d", n))
+		require.Contains(t, []any{"nats_away", "no_answer", "no_stream"}, answer["error_code"], "%v", answer)
+		if answer["error_code"] != "nats_away" {
+			waited++
+		} else {
+			require.Equal(t, false, answer["unknown"], "%v", answer)
+			require.Less(t, time.Since(at), served)
+		}
+	}
+	t.Logf("200 events in %v; %d of them waited", time.Since(began).Round(time.Millisecond), waited)
+	require.LessOrEqual(t, waited, 1)
+
+	for _, p := range b.nats.Members {
+		if p != follower {
+			require.NoError(t, p.StartAgain())
+		}
+	}
+	require.Eventually(t, func() bool { return publish(fmt.Sprint(time.Now().UnixNano()))["success"] == true },
+		40*time.Second, 20*time.Millisecond, "the session publishes again by itself")
+	require.NoError(t, b.nats.Whole(system.Stream))
+	require.Zero(t, b.inStream(t, "ghost-"), "what was reported as failed is never sent")
+}
+
+// inStream counts the messages whose id begins so and that were not unknown.
+func (b *bundle) inStream(t *testing.T, prefix string) (n int) {
+	t.Helper()
+	_, js := natsserver.Connect(t, b.nats.URL())
+	stream, err := js.Stream(t.Context(), system.Stream)
+	require.NoError(t, err)
+	state := stream.CachedInfo().State
+	for sequence := state.FirstSeq; sequence <= state.LastSeq; sequence++ {
+		message, err := stream.GetMsg(t.Context(), sequence)
+		require.NoError(t, err)
+		id := message.Header.Get("Rule-Engine-Message-Id")
+		if !strings.HasPrefix(id, prefix) {
+			continue
+		}
+		var unknown bool
+		require.NoError(t, b.admin.QueryRow(t.Context(),
+			"SELECT unknown FROM rule_nats_publish_history WHERE message_id = $1", id).Scan(&unknown))
+		if !unknown {
+			n++
+		}
+	}
+	return n
 }
