@@ -11,9 +11,8 @@ import (
 )
 
 // quiets are the streams that did not answer while their server did answer a PING,
-// for want of a leader perhaps. Nothing more is sent to such a one
-// until a look finds that it answers: what was not sent failed, and is not
-// unknown.
+// for want of a leader perhaps. Nothing more is sent to such a one until a look
+// finds that it answers: what was not sent failed, and is not unknown.
 type quiets struct {
 	mu sync.Mutex
 	// of has them by name, or by subject where rule_nats_streams has no stream
@@ -39,8 +38,9 @@ func (p *Pool) answerer(subject string) (key string, stream *Stream) {
 }
 
 // fellQuiet is called when a message was sent twice in vain, with a PONG in
-// between, or nobody answered when its stream was to be made. The look comes at once, or after the reconnect delay where an earlier
-// one was wrong: acks can be lost while all else is answered.
+// between, or nobody answered when its stream was to be made. The look comes at
+// once, or after the reconnect delay where an earlier one was wrong: acks can be
+// lost while all else is answered.
 func (p *Pool) fellQuiet(subject string) {
 	key, _ := p.answerer(subject)
 	p.quiets.mu.Lock()

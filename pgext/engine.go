@@ -43,6 +43,7 @@ type engine struct {
 	generation uint64
 	cache      cache
 	pools      map[int32]*nats.Pool
+	looks      looks
 
 	operations map[int64]operation
 	lastNumber int64

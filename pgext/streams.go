@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync/atomic"
-
-	"rule_engine/nats"
 )
 
 // report is an operation whose answer a goroutine makes without the database.
@@ -117,58 +115,4 @@ func (e *engine) namesakes(config *configuration) (warnings []string, err error)
 			row[0].text, config.streamName))
 	}
 	return warnings, nil
-}
-
-// checkHealth is rule_nats_health_check.
-func (e *engine) checkHealth(c call, name string) ([]string, int64, error) {
-	if err := e.enter(c); err != nil {
-		return nil, 0, err
-	}
-	config, err := e.configByName(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	answer := map[string]any{"success": true, "config": name, "jetstream_enabled": config.JetStream}
-	if !config.enabled {
-		answer["connected"] = false
-		answer["error"] = "the configuration is disabled"
-		answer["pool_stats"] = poolStats(nats.Stats{})
-		return e.compile(c, func() map[string]any { return answer })
-	}
-	pool, err := e.pool(c, config)
-	if err != nil {
-		return nil, 0, err
-	}
-	return e.compile(c, func() map[string]any {
-		ctx, cancel := context.WithTimeout(context.Background(), config.ConnectionTimeout)
-		defer cancel()
-		seen := pool.Look(ctx)
-		answer["connected"] = seen.Connected
-		if seen.Connected {
-			answer["server"] = seen.Server
-			answer["server_version"] = seen.ServerVersion
-			answer["round_trip_ms"] = float64(seen.RoundTrip.Microseconds()) / 1000
-			if seen.JetStream != nil {
-				answer["jetstream"] = seen.JetStream
-			} else if seen.JetStreamError != "" {
-				answer["jetstream_error"] = seen.JetStreamError
-			}
-			answer["streams"] = seen.Streams
-		} else {
-			answer["error"] = seen.Error
-		}
-		answer["pool_stats"] = poolStats(pool.Stats())
-		return answer
-	})
-}
-
-func poolStats(s nats.Stats) map[string]any {
-	percentage := 0
-	if s.Total > 0 {
-		percentage = 100 * s.Healthy / s.Total
-	}
-	return map[string]any{
-		"total_connections": s.Total, "healthy_connections": s.Healthy,
-		"health_percentage": percentage, "requests_served": s.Requests,
-	}
 }

@@ -1,9 +1,11 @@
 package settings
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
@@ -82,4 +84,23 @@ func TestHealthAnswersWhenJetStreamDoesNot(t *testing.T) {
 	require.Less(t, time.Since(began), 800*time.Millisecond)
 	require.Equal(t, true, health["connected"], "%v", health)
 	require.NotEmpty(t, health["jetstream_error"])
+}
+
+func TestManyDeadConfigurationsCostALookLittleMoreThanOne(t *testing.T) {
+	b := setup(t)
+	line := proxy.Run(t, b.nats.URL())
+	line.BlackHole()
+	b.set(t, "connection_timeout_ms = 3000")
+	for i := range 10 {
+		b.exec(t, "INSERT INTO rule_nats_config (config_name, nats_url, connection_timeout_ms) VALUES ($1, $2, 3000)",
+			fmt.Sprintf("dead %d", i), line.URL())
+	}
+	began := time.Now()
+	rows, err := b.conn.Query(t.Context(), `SELECT (rule_nats_health_check(config_name) -> 'connected')::boolean
+		FROM rule_nats_config ORDER BY config_name = 'default', config_name`)
+	require.NoError(t, err)
+	connected, err := pgx.CollectRows(rows, pgx.RowTo[bool])
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 7*time.Second)
+	require.Equal(t, append(make([]bool, 10), true), connected, "the one that is alive comes last")
 }
