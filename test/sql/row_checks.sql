@@ -87,6 +87,15 @@ SELECT t.said('UPDATE re.rule_nats_publish_history SET slot = 12'), t.said('UPDA
 SELECT t.said('UPDATE re.rule_webhooks SET held_reason = ''x'', held_since = ''infinity'''),
        t.said('UPDATE re.rule_webhooks SET held_reason = ''x'', held_since = ''-infinity''');
 
+-- What was there before the trigger was keeps no worker from its row, nor the others from theirs.
+ALTER TABLE rule_webhook_queue DISABLE TRIGGER rule_webhook_queue_check;
+UPDATE rule_webhook_queue SET redelivery = -1, refusals = -1, lease_losses = -1, first_tried_at = 'infinity';
+ALTER TABLE rule_webhook_queue ENABLE TRIGGER rule_webhook_queue_check;
+SELECT message_id, action FROM rule_worker_claim('w', 10, '{}');
+SELECT t.said('UPDATE re.rule_webhook_queue SET retry_count = -2'), t.said('UPDATE re.rule_webhook_queue SET leased_by = NULL');
+UPDATE rule_webhook_queue SET redelivery = 0, refusals = 0, lease_losses = 0, first_tried_at = NULL,
+    status = 'pending', leased_by = NULL, lease_until = NULL;
+
 -- What is right passes, dead letters of strangers included, and a row as it is may be written again.
 INSERT INTO rule_webhook_queue (message_id, payload_bytes, status, retry_count, refusals, lease_losses, redelivery)
 VALUES ('stranger', 'x', 'failed', 1000000000, 1000000000, 10000, 1000000000);
