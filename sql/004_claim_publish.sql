@@ -1,6 +1,45 @@
 -- What NATS could not take goes back to it in the order in which it was accepted: per configuration to one worker at a
 -- time, and to no second one while the first still has rows.
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_publishes_to(p_webhook @extschema@.rule_webhooks, p_config_id integer)
+RETURNS boolean LANGUAGE sql STABLE
+AS $$
+    SELECT p_webhook.enabled AND p_webhook.nats_enabled AND p_webhook.nats_subject IS NOT NULL
+       AND p_webhook.publish_mode <> 'queue' AND @extschema@._rule_config_of(p_webhook.nats_config_id) = p_config_id
+$$;
+COMMENT ON FUNCTION @extschema@._rule_publishes_to(@extschema@.rule_webhooks, integer) IS
+    'Internal: whether a webhook''s events go to the NATS of a configuration.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_publish_oldest(p_config_id integer, p_limit integer)
+RETURNS bigint[] LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_ids bigint[];
+    v_seen integer;
+BEGIN
+    SELECT array_agg(h.queue_id ORDER BY h.queue_id) FILTER (WHERE w.webhook_id IS NOT NULL), count(*) INTO v_ids, v_seen
+    FROM (SELECT q.queue_id, q.webhook_id FROM @extschema@.rule_webhook_queue q
+          WHERE q.route = 'publish' AND q.status = 'pending'
+          ORDER BY q.queue_id LIMIT 2 * p_limit) h
+    LEFT JOIN LATERAL (SELECT w.webhook_id FROM @extschema@.rule_webhooks w
+                       WHERE w.webhook_id = h.webhook_id AND @extschema@._rule_publishes_to(w, p_config_id) OFFSET 0) w ON true;
+    -- Behind what others have there, which are webhooks that are disabled or a configuration whose NATS is away.
+    IF v_seen = 2 * p_limit AND coalesce(cardinality(v_ids), 0) < p_limit THEN
+        SELECT array_agg(r.queue_id ORDER BY r.queue_id) INTO v_ids
+        FROM (SELECT o.queue_id
+              FROM @extschema@.rule_webhooks w
+              CROSS JOIN LATERAL (SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+                                  WHERE q.webhook_id = w.webhook_id AND q.route = 'publish' AND q.status = 'pending'
+                                  ORDER BY q.queue_id LIMIT p_limit) o
+              WHERE @extschema@._rule_publishes_to(w, p_config_id)
+              ORDER BY o.queue_id LIMIT p_limit) r;
+    END IF;
+    RETURN coalesce(v_ids[:p_limit], '{}');
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_publish_oldest(integer, integer) IS
+    'Internal: the oldest rows that are to be published to the NATS of a configuration.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_publish(
     p_consumer text, p_limit integer, p_streams text[], OUT ids bigint[], OUT unanswered_ms bigint[])
 LANGUAGE plpgsql
@@ -9,6 +48,7 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_config_id integer;
     v_half_window interval;
+    v_oldest bigint[];
     v_due bigint[];
     v_unanswered bigint[];
 BEGIN
@@ -28,19 +68,17 @@ BEGIN
         -- Whoever has them, a worker of this name that was killed included. What is still leased after its time is locked by
         -- a transaction that changes it, which nobody else waits for.
         CONTINUE WHEN EXISTS (
-            SELECT FROM @extschema@.rule_webhook_queue q
+            -- Among the leases, whatever the queue was like when this was planned, and not in the backlog.
+            SELECT FROM (SELECT r.webhook_id, r.route FROM @extschema@.rule_webhook_queue r
+                         WHERE r.status = 'processing' AND r.lease_until > v_now OFFSET 0) q
             JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
-            WHERE q.route = 'publish' AND q.status = 'processing' AND q.lease_until > v_now
-              AND @extschema@._rule_config_of(w.nats_config_id) = v_config_id);
+            WHERE q.route = 'publish' AND @extschema@._rule_config_of(w.nats_config_id) = v_config_id);
+        v_oldest := @extschema@._rule_publish_oldest(v_config_id, p_limit - cardinality(ids));
         WITH oldest AS (
-            SELECT q.queue_id, q.next_retry_at
-            FROM @extschema@.rule_webhook_queue q
-            JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
-            WHERE q.route = 'publish' AND q.status = 'pending' AND w.enabled
-              AND w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue'
-              AND @extschema@._rule_config_of(w.nats_config_id) = v_config_id
-            ORDER BY q.queue_id LIMIT p_limit - cardinality(ids)
-            FOR UPDATE OF q SKIP LOCKED),
+            SELECT l.queue_id, l.next_retry_at
+            FROM (SELECT q.queue_id, q.next_retry_at, q.route, q.status FROM @extschema@.rule_webhook_queue q
+                  WHERE q.queue_id = ANY (v_oldest) ORDER BY q.queue_id OFFSET 0 FOR UPDATE SKIP LOCKED) l
+            WHERE l.route = 'publish' AND l.status = 'pending'),
         prefix AS (
             -- A row that must wait holds up those behind it.
             SELECT o.queue_id, bool_and(o.next_retry_at <= v_now) OVER (ORDER BY o.queue_id) AS due FROM oldest o)

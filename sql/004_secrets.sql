@@ -83,6 +83,7 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
     END IF;
+    PERFORM @extschema@._rule_check_name(p_secret_name, 'secret name');
     DELETE FROM @extschema@.rule_webhook_secrets s WHERE s.webhook_id = p_webhook_id AND s.secret_name = p_secret_name;
     RETURN FOUND;
 END

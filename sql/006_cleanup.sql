@@ -42,8 +42,8 @@ BEGIN
     PERFORM @extschema@._rule_check_older_than(p_older_than);
     RETURN (SELECT d.removed FROM @extschema@._rule_rows_delete('rule_webhook_queue', 'coalesce(r.completed_at, r.created_at)',
         format('(r.status = ''success'' OR (r.status = ''failed'' AND %L)) AND coalesce(r.completed_at, r.created_at) < %L::timestamptz
-                AND NOT @extschema@._rule_queue_row_needed(r.webhook_id, coalesce(r.completed_at, r.created_at))',
-               p_keep_failed IS FALSE, clock_timestamp() - p_older_than), 100000) d);
+                AND NOT %s._rule_queue_row_needed(r.webhook_id, coalesce(r.completed_at, r.created_at))',
+               p_keep_failed IS FALSE, clock_timestamp() - p_older_than, '@extschema@'), 100000) d);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_cleanup_old_calls(interval, boolean) IS

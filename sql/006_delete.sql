@@ -39,9 +39,9 @@ BEGIN
     removed := 0;
     FOR v_leaf, v_slot IN
         SELECT l.relid, l.slot
-        FROM (SELECT t.relid, right(t.relid::regclass::text, 1)::integer AS slot FROM pg_partition_tree(format('@extschema@.%I', p_table)::regclass) t WHERE t.isleaf
+        FROM (SELECT t.relid, right(t.relid::regclass::text, 1)::integer AS slot FROM pg_partition_tree(('@extschema@.' || quote_ident(p_table))::regclass) t WHERE t.isleaf
               UNION ALL
-              SELECT c.oid, NULL FROM pg_class c WHERE c.oid = format('@extschema@.%I', p_table)::regclass AND c.relkind = 'r') l
+              SELECT c.oid, NULL FROM pg_class c WHERE c.oid = ('@extschema@.' || quote_ident(p_table))::regclass AND c.relkind = 'r') l
         ORDER BY l.relid
     LOOP
         EXIT WHEN removed >= p_limit;

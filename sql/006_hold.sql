@@ -7,12 +7,14 @@ BEGIN
     IF (NEW.held_reason IS NULL) <> (NEW.held_since IS NULL) THEN
         PERFORM @extschema@._rule_refuse('held_reason and held_since belong together',
             'Use rule_webhook_hold() and rule_webhook_resume().');
+    ELSIF NOT isfinite(NEW.held_since) THEN
+        PERFORM @extschema@._rule_refuse('held_since must be finite', 'Use rule_webhook_hold(), which sets it.');
     END IF;
     RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_webhooks_held_check() IS
-    'Internal trigger: refuses half a hold before a CHECK can print the row.';
+    'Internal trigger: refuses half a hold before a CHECK can print the row, and one of no length.';
 
 CREATE OR REPLACE TRIGGER rule_webhooks_held_check
     BEFORE INSERT OR UPDATE ON @extschema@.rule_webhooks

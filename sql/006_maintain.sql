@@ -28,11 +28,11 @@ BEGIN
             ('rule_webhook_queue', 'coalesce(r.completed_at, r.created_at)',
              '(((r.status = ''success'' AND coalesce(r.completed_at, r.created_at) < %1$L::timestamptz)
                 OR (r.status = ''failed'' AND coalesce(r.completed_at, r.created_at) < %2$L::timestamptz))
-               AND NOT @extschema@._rule_queue_row_needed(r.webhook_id, coalesce(r.completed_at, r.created_at)))
-              OR (r.webhook_id <= %3$L::bigint AND NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = r.webhook_id))'),
+               AND NOT %4$s._rule_queue_row_needed(r.webhook_id, coalesce(r.completed_at, r.created_at)))
+              OR (r.webhook_id <= %3$L::bigint AND NOT EXISTS (SELECT FROM %4$s.rule_webhooks w WHERE w.webhook_id = r.webhook_id))'),
             ('rule_webhook_receipts', 'r.done_at',
              '(r.state = ''done'' AND r.done_at < %1$L::timestamptz)
-              OR (r.webhook_id <= %3$L::bigint AND NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = r.webhook_id))'),
+              OR (r.webhook_id <= %3$L::bigint AND NOT EXISTS (SELECT FROM %4$s.rule_webhooks w WHERE w.webhook_id = r.webhook_id))'),
             ('rule_webhook_drops', 'r.dropped_at', 'r.dropped_at < %1$L::timestamptz')) AS d (name, time, condition)
     LOOP
         SELECT v_report || jsonb_build_object(v_rows.name, jsonb_build_object('rows_removed', d.removed, 'more', d.removed >= p_max_rows))
@@ -40,7 +40,7 @@ BEGIN
         FROM @extschema@.rule_engine_retention k
         CROSS JOIN LATERAL @extschema@._rule_rows_delete(v_rows.name, v_rows.time,
             format(v_rows.condition, clock_timestamp() - k.keep, coalesce(clock_timestamp() - k.keep_failed, '-infinity'),
-                   coalesce(pg_sequence_last_value('@extschema@.rule_webhooks_webhook_id_seq'), 0)), p_max_rows) d
+                   coalesce(pg_sequence_last_value('@extschema@.rule_webhooks_webhook_id_seq'), 0), '@extschema@'), p_max_rows) d
         WHERE k.table_name = v_rows.name;
     END LOOP;
     PERFORM @extschema@._rule_queue_measure();

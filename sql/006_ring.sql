@@ -26,7 +26,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_slot_empty(
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_leaf regclass := format('@extschema@.%I', p_table || '_' || p_slot)::regclass;
+    v_leaf regclass := ('@extschema@.' || quote_ident(p_table || '_' || p_slot))::regclass;
     v_columns text;
     v_today integer := (extract(epoch FROM clock_timestamp())::bigint / 86400 % 10)::integer;
 BEGIN
@@ -40,14 +40,14 @@ BEGIN
     END IF;
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO v_columns
     FROM pg_attribute a
-    WHERE a.attrelid = format('@extschema@.%I', p_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'slot';
+    WHERE a.attrelid = ('@extschema@.' || quote_ident(p_table))::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'slot';
     -- Readers go on while the rows that stay are copied; writers, if there are any left, are not to add some meanwhile.
     EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE NOWAIT', v_leaf);
     EXECUTE format('SELECT count(*) FILTER (WHERE NOT s.stays), count(*) FILTER (WHERE s.stays), max(s.at) FILTER (WHERE NOT s.stays)
                     FROM (SELECT coalesce(%s, false) AS stays, r.%I AS at FROM ONLY %s r) s', p_stays, p_time, v_leaf)
     INTO removed, kept, newest;
-    EXECUTE format('INSERT INTO @extschema@.%1$I (%2$s, slot) SELECT %2$s, %5$s FROM ONLY %3$s r WHERE %4$s',
-                   p_table, v_columns, v_leaf, p_stays, v_today);
+    EXECUTE format('INSERT INTO %6$s.%1$I (%2$s, slot) SELECT %2$s, %5$s FROM ONLY %3$s r WHERE %4$s',
+                   p_table, v_columns, v_leaf, p_stays, v_today, '@extschema@');
     PERFORM @extschema@._rule_roll_up_forget(p_table, ARRAY[p_slot]);
     PERFORM @extschema@._rule_roll_up(p_table, format('r.slot = %s AND r.%I <= %s AND %s',
         p_slot, CASE p_table WHEN 'rule_nats_publish_history' THEN 'publish_id' ELSE 'attempt_id' END,
@@ -90,8 +90,8 @@ BEGIN
     SELECT * INTO v_keep FROM @extschema@.rule_engine_retention r WHERE r.table_name = p_table;
     -- What a deleted webhook left behind goes with its slot.
     v_stays := format('(r.%1$I > %2$L::timestamptz OR (%3$s AND r.%1$I > %4$L::timestamptz) OR %5$s)
-                       AND EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = r.webhook_id)',
-                      p_time, v_now - v_keep.keep, p_failed, coalesce(v_now - v_keep.keep_failed, '-infinity'), p_stays);
+                       AND EXISTS (SELECT FROM %6$s.rule_webhooks w WHERE w.webhook_id = r.webhook_id)',
+                      p_time, v_now - v_keep.keep, p_failed, coalesce(v_now - v_keep.keep_failed, '-infinity'), p_stays, '@extschema@');
     -- The oldest is tomorrow's; others go as soon as a whole day is older than what is kept.
     v_due := ARRAY(SELECT a FROM generate_series(2, 9) a WHERE a = 9 OR make_interval(days => a - 1) >= v_keep.keep ORDER BY a DESC);
     -- Rows that are old in a day that is not: kept longer before, restored, or left there while nobody maintained.

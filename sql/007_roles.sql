@@ -79,7 +79,7 @@ BEGIN
             RETURN NEXT format('created role %s', v_role);
         END IF;
         IF NOT has_schema_privilege(v_role, v_schema, 'USAGE') THEN
-            EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', v_role);
+            EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', '@extschema@', v_role);
             RETURN NEXT format('granted USAGE on schema %s to %s', '@extschema@', v_role);
         END IF;
     END LOOP;

@@ -16,7 +16,9 @@ BEGIN
         ), counted AS (
             SELECT CASE b.bucket WHEN -32768 THEN 0 ELSE power(1.1::double precision, b.bucket) / 1.05 END AS ms,
                    sum(b.n) OVER (ORDER BY b.bucket) AS upto, sum(b.n) OVER () - 1 AS last
-            FROM (SELECT u.bucket, sum(u.n) AS n FROM recent p, unnest(p.buckets, p.bucket_counts) AS u (bucket, n)
+            FROM (SELECT u.bucket, sum(u.n) AS n
+                  -- In FROM unnest() would store what it finds, which takes half as long again.
+                  FROM (SELECT unnest(p.buckets) AS bucket, unnest(p.bucket_counts) AS n FROM recent p) u
                   WHERE u.bucket IS NOT NULL GROUP BY u.bucket) b
         ), percentiles AS (
             SELECT x.share, min(c.ms) FILTER (WHERE c.upto > floor(x.share * c.last)) AS lower,

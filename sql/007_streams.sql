@@ -6,6 +6,10 @@ AS $$
 DECLARE
     v_subject text;
 BEGIN
+    PERFORM @extschema@._rule_check_present(NEW.stream_id IS NOT NULL, 'stream_id');
+    PERFORM @extschema@._rule_check_present(NEW.config_id IS NOT NULL, 'config_id');
+    PERFORM @extschema@._rule_check_present(NEW.enabled IS NOT NULL, 'enabled');
+    PERFORM @extschema@._rule_check_present(NEW.created_at IS NOT NULL, 'created_at');
     PERFORM @extschema@._rule_check_stream_name(NEW.stream_name);
     IF cardinality(NEW.subjects) = 0 OR NEW.subjects IS NULL THEN
         PERFORM @extschema@._rule_refuse('a stream needs subjects', 'Give at least one, such as {webhooks.>}.');

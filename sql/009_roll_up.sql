@@ -37,10 +37,10 @@ BEGIN
                        sum(r.latency_ms) AS latency_sum_ms, min(r.latency_ms) AS latency_min_ms,
                        max(r.latency_ms) AS latency_max_ms, min(r.published_at) AS first_published_at,
                        max(r.published_at) AS last_published_at
-                FROM @extschema@._rule_publish_rows r WHERE %2$s
+                FROM %3$s._rule_publish_rows r WHERE %2$s
                 GROUP BY 1, 2, 3, 4, 5, 6),
             merged AS (
-                INSERT INTO @extschema@.rule_nats_publish_hours AS t
+                INSERT INTO %3$s.rule_nats_publish_hours AS t
                     (webhook_id, slot, hour, success, subject, publishes, duplicates, latencies, latency_sum_ms, latency_min_ms,
                      latency_max_ms, first_published_at, last_published_at, buckets, bucket_counts)
                 SELECT b.webhook_id, b.slot, b.hour, b.success, b.subject, sum(b.publishes), sum(b.duplicates), sum(b.latencies),
@@ -62,7 +62,7 @@ BEGIN
                         FROM (SELECT u.bucket, sum(u.n)::bigint AS n
                               FROM unnest(t.buckets || excluded.buckets, t.bucket_counts || excluded.bucket_counts) AS u (bucket, n)
                               GROUP BY u.bucket) m))
-            SELECT coalesce(sum(b.publishes), 0) FROM b$sql$, v_slot, p_condition)
+            SELECT coalesce(sum(b.publishes), 0) FROM b$sql$, v_slot, p_condition, '@extschema@')
         INTO v_rows;
     ELSE
         EXECUTE format($sql$
@@ -71,10 +71,10 @@ BEGIN
                        count(*) FILTER (WHERE r.outcome = 'delivered') AS delivered, count(r.duration_ms) AS durations,
                        sum(r.duration_ms::double precision) AS duration_sum_ms, min(r.duration_ms) AS duration_min_ms,
                        max(r.duration_ms) AS duration_max_ms, max(r.started_at) AS last_started_at
-                FROM @extschema@._rule_attempt_rows r WHERE %2$s
+                FROM %3$s._rule_attempt_rows r WHERE %2$s
                 GROUP BY 1, 2, 3),
             merged AS (
-                INSERT INTO @extschema@.rule_webhook_attempt_days AS t
+                INSERT INTO %3$s.rule_webhook_attempt_days AS t
                     (webhook_id, slot, attempts, delivered, durations, duration_sum_ms, duration_min_ms, duration_max_ms,
                      last_started_at, buckets, bucket_counts)
                 SELECT b.webhook_id, b.slot, sum(b.attempts), sum(b.delivered), sum(b.durations), sum(b.duration_sum_ms),
@@ -95,7 +95,7 @@ BEGIN
                         FROM (SELECT u.bucket, sum(u.n)::bigint AS n
                               FROM unnest(t.buckets || excluded.buckets, t.bucket_counts || excluded.bucket_counts) AS u (bucket, n)
                               GROUP BY u.bucket) m))
-            SELECT coalesce(sum(b.attempts), 0) FROM b$sql$, v_slot, p_condition)
+            SELECT coalesce(sum(b.attempts), 0) FROM b$sql$, v_slot, p_condition, '@extschema@')
         INTO v_rows;
     END IF;
     RETURN v_rows;
@@ -173,8 +173,8 @@ BEGIN
         ORDER BY u.table_name
     LOOP
         -- Ids that are long gone are not counted through.
-        EXECUTE format('SELECT r.%1$I FROM @extschema@.%2$I r WHERE r.%1$I > %3$s ORDER BY r.%1$I LIMIT 1',
-                       v_ring.key, v_ring.table_name, v_ring.rolled_up_to) INTO v_first;
+        EXECUTE format('SELECT r.%1$I FROM %4$s.%2$I r WHERE r.%1$I > %3$s ORDER BY r.%1$I LIMIT 1',
+                       v_ring.key, v_ring.table_name, v_ring.rolled_up_to, '@extschema@') INTO v_first;
         v_to := CASE WHEN v_ring.noted_xid <= v_ended THEN v_ring.noted_id ELSE v_ring.rolled_up_to END;
         IF v_alone AND (v_ring.noted_xid IS NULL OR v_ring.noted_xid <= v_ended)
            AND (v_first IS NULL OR v_to < v_first + v_most) THEN

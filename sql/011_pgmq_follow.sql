@@ -58,8 +58,8 @@ AS $$
 BEGIN
     IF p_on IS DISTINCT FROM (SELECT g.tgenabled <> 'D' FROM pg_trigger g
                               WHERE g.tgrelid = '@extschema@.rule_webhook_queue'::regclass AND g.tgname = 'rule_webhook_queue_pgmq') THEN
-        EXECUTE format('ALTER TABLE @extschema@.rule_webhook_queue %s TRIGGER rule_webhook_queue_pgmq',
-                       CASE WHEN p_on THEN 'ENABLE' ELSE 'DISABLE' END);
+        EXECUTE 'ALTER TABLE @extschema@.rule_webhook_queue ' || CASE WHEN p_on THEN 'ENABLE' ELSE 'DISABLE' END
+                || ' TRIGGER rule_webhook_queue_pgmq';
     END IF;
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN

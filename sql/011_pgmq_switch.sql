@@ -77,16 +77,16 @@ DECLARE
 BEGIN
     EXECUTE format(
         'WITH lacking AS (
-             SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+             SELECT q.queue_id FROM %2$s.rule_webhook_queue q
              WHERE q.webhook_id = $1 AND q.status = ''pending'' AND q.route <> ''publish''
                AND (q.pgmq_msg_id IS NULL
                     OR (q.next_retry_at < clock_timestamp() - interval ''60 seconds''
-                        AND NOT EXISTS (SELECT FROM pgmq.%I m WHERE m.msg_id = q.pgmq_msg_id AND m.vt <= clock_timestamp()
+                        AND NOT EXISTS (SELECT FROM pgmq.%1$I m WHERE m.msg_id = q.pgmq_msg_id AND m.vt <= clock_timestamp()
                                                                 AND m.message = jsonb_build_object(''queue_id'', q.queue_id))))
              LIMIT $2 FOR UPDATE SKIP LOCKED)
-         UPDATE @extschema@.rule_webhook_queue q
-         SET pgmq_msg_id = @extschema@._rule_pgmq_send(q.webhook_id, q.queue_id, q.next_retry_at)
-         FROM lacking WHERE q.queue_id = lacking.queue_id', 'q_' || @extschema@._rule_pgmq_queue(p_webhook_id))
+         UPDATE %2$s.rule_webhook_queue q
+         SET pgmq_msg_id = %2$s._rule_pgmq_send(q.webhook_id, q.queue_id, q.next_retry_at)
+         FROM lacking WHERE q.queue_id = lacking.queue_id', 'q_' || @extschema@._rule_pgmq_queue(p_webhook_id), '@extschema@')
     USING p_webhook_id, p_max_rows;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     RETURN v_rows;

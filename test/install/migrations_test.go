@@ -34,7 +34,7 @@ func bySteps(t *testing.T, database, create string) string {
 }
 
 func TestBothWaysOfInstallingEndInTheSameCatalog(t *testing.T) {
-	for _, schema := range []string{"", "Its own"} {
+	for _, schema := range []string{"", "Its 100% own"} {
 		t.Run("in schema "+schema, func(t *testing.T) {
 			in := ""
 			if schema != "" {

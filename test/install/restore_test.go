@@ -122,7 +122,7 @@ func TestADumpRestoresWhatUsersHaveOnceAndNothingOfTheDatabasesOwn(t *testing.T)
 	}{
 		{"public", "custom", false},
 		{"public", "custom", true},
-		{"Its own", "plain", true},
+		{"Its 100% own", "plain", true},
 	} {
 		t.Run(fmt.Sprintf("schema %s, %s, edited %v", c.schema, c.format, c.edit), func(t *testing.T) {
 			from := filled(t, c.schema)

@@ -40,7 +40,8 @@ FROM (VALUES
     ($$SELECT rule_webhook_secret_set(t.id('signed'), 's', 'whpk_' || encode(decode(repeat('00', 32), 'hex'), 'base64'))$$),
     ($$UPDATE rule_webhook_secrets SET secret = NULL$$),
     ($$UPDATE rule_webhook_secrets SET created_at = NULL$$),
-    ($$SELECT rule_webhook_secret_delete(0, 's')$$)
+    ($$SELECT rule_webhook_secret_delete(0, 's')$$),
+    ($$SELECT rule_webhook_secret_delete(t.id('signed'), NULL)$$)
 ) AS c (call);
 \a \t
 SELECT c.bytes, t.error(format('SELECT rule_webhook_secret_set(t.id(''signed''), ''s%s'', ''whsec_%s'')', c.bytes,

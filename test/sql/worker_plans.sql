@@ -15,5 +15,25 @@ SELECT pg_stat_force_next_flush();
 SELECT sum(idx_tup_read) - :read < 5000 AS few_were_read FROM pg_stat_user_indexes
 WHERE schemaname = 're' AND relname = 'rule_webhook_queue';
 SELECT count(*) AS claimed FROM rule_webhook_queue WHERE status = 'processing';
-ALTER TABLE rule_webhook_queue RESET (autovacuum_enabled);
 SELECT rule_webhook_delete(:id);
+
+-- What goes back to NATS is found past what a disabled webhook has there, the oldest first.
+SELECT rule_webhook_register('off', 'https://example.com') AS off \gset
+SELECT rule_webhook_register('on', 'https://example.com') AS on \gset
+SELECT rule_webhook_enable_nats(:off), rule_webhook_enable_nats(:on), rule_webhook_update(:off, p_enabled => false);
+VACUUM ANALYZE rule_webhook_queue;
+\c -
+SET search_path = re;
+DO $$ BEGIN FOR i IN 1 .. 12 LOOP PERFORM count(*) FROM re.rule_worker_claim('w', 10, '{WEBHOOKS}'); END LOOP; END $$;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) SELECT :off, 'm' || n, '{}', 'publish' FROM generate_series(1, 20000) n;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) SELECT :on, 'm' || n, '{}', 'publish' FROM generate_series(1, 20) n;
+SELECT pg_stat_force_next_flush();
+SELECT sum(idx_tup_read) AS read FROM pg_stat_user_indexes WHERE schemaname = 're' AND relname = 'rule_webhook_queue' \gset
+SELECT array_agg(message_id ORDER BY queue_id) AS claimed, bool_and(action = 'publish') AS for_nats
+FROM rule_worker_claim('w', 10, '{WEBHOOKS}');
+SELECT pg_stat_force_next_flush();
+SELECT sum(idx_tup_read) - :read < 5000 AS few_were_read FROM pg_stat_user_indexes
+WHERE schemaname = 're' AND relname = 'rule_webhook_queue';
+ALTER TABLE rule_webhook_queue RESET (autovacuum_enabled);
+SELECT rule_webhook_delete(:off), rule_webhook_delete(:on);
+DELETE FROM rule_nats_consumer_stats WHERE stream_name = 'WEBHOOKS';
