@@ -1,0 +1,33 @@
+import { patience } from "./window.js";
+
+// So many that a hundred endpoints which hang at once leave the slots free.
+const mostAside = 2048;
+
+/** Bounds how many events wait for slow endpoints beside those that have slots. */
+export class Siding {
+  #aside = 0;
+
+  /** @param {number} [most] */
+  constructor(most = mostAside) {
+    this.most = most;
+  }
+
+  /**
+   * Frees an event's slot when it has waited for as long as patience lasts, until
+   * what it answers is called.
+   * @param {() => void} free
+   */
+  shunt(free) {
+    let aside = false;
+    const late = setTimeout(() => {
+      if (this.#aside >= this.most) return;
+      this.#aside++;
+      aside = true;
+      free();
+    }, patience);
+    return () => {
+      clearTimeout(late);
+      if (aside) this.#aside--;
+    };
+  }
+}
