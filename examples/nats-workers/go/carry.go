@@ -55,6 +55,10 @@ func (w *worker) carry(msg jetstream.Msg) {
 		defer lay()
 	} else {
 		m.Overflow, m.Payload = true, encoded(e.body)
+		if w.siding.enter() {
+			defer w.siding.leave()
+			free()
+		}
 	}
 	v, err := w.admits.ask(w.asking, m)
 	if err == nil && v.verdict == "payload" && m.Payload == nil {

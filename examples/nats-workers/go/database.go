@@ -293,6 +293,9 @@ type verdict struct {
 	start   time.Time // when the call began: a lease counts from here
 }
 
+// mostAdmitted is how many messages the database takes in one call.
+const mostAdmitted = 500
+
 func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
 	return verdicts(ctx, d, messages, "try", "admit")
 }

@@ -69,11 +69,23 @@ func (s slots) give(n int) {
 	}
 }
 
-// siding bounds how many events wait for slow endpoints beside those that have slots.
+// siding bounds how many events of slow endpoints there are beside those that have slots.
 type siding chan struct{}
 
 // mostAside is so many that a hundred endpoints which hang at once leave the slots free.
 const mostAside = 2048
+
+// enter moves an event aside, where there is room.
+func (s siding) enter() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s siding) leave() { <-s }
 
 // shunt frees an event's slot when it has waited for as long as patience lasts,
 // until end is called.
@@ -83,14 +95,9 @@ func (s siding) shunt(free func()) (end func()) {
 	late := time.AfterFunc(patience, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if ended {
-			return
-		}
-		select {
-		case s <- struct{}{}:
+		if !ended && s.enter() {
 			aside = true
 			free()
-		default:
 		}
 	})
 	return func() {
@@ -99,7 +106,7 @@ func (s siding) shunt(free func()) (end func()) {
 		defer mu.Unlock()
 		ended = true
 		if aside {
-			<-s
+			s.leave()
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (w *worker) run(ctx context.Context) error {
 		defer cancel()
 	}
 
-	w.admits = newBatcher(2*w.cfg.batch, message.size, w.db.admit)
+	w.admits = newBatcher(mostAdmitted, message.size, w.db.admit)
 	w.reports = newBatcher(2*w.cfg.batch, attempt.size, w.db.report)
 	w.admits.run(w.telling)
 	w.reports.run(w.telling)

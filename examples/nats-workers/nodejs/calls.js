@@ -82,6 +82,9 @@ export function claim(db, signal, limit, streams, rooms) {
   });
 }
 
+/** How many messages the database takes in one call. */
+export const mostAdmitted = 500;
+
 /**
  * @param {Database} db
  * @param {AbortSignal} signal

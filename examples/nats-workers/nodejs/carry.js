@@ -34,10 +34,13 @@ export async function carry(w, msg) {
   const { e, told } = open(w, msg);
   const lay = once(() => w.windows.put(e.webhookID));
   let inHand = false;
+  let aside = false;
   w.held.add(e);
   w.load.add(e.body.length);
   try {
     inHand = await taken(w, msg, e);
+    aside = !inHand && w.siding.enter();
+    if (aside) free();
     const v = await admitted(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) });
     if (v.verdict !== "deliver") {
       if (inHand) w.windows.unsent(e.webhookID);
@@ -63,6 +66,7 @@ export async function carry(w, msg) {
     w.held.delete(e);
     free();
     if (inHand) lay();
+    if (aside) w.siding.leave();
   }
 }
 

@@ -3,13 +3,24 @@ import { patience } from "./window.js";
 // So many that a hundred endpoints which hang at once leave the slots free.
 const mostAside = 2048;
 
-/** Bounds how many events wait for slow endpoints beside those that have slots. */
+/** Bounds how many events of slow endpoints there are beside those that have slots. */
 export class Siding {
   #aside = 0;
 
   /** @param {number} [most] */
   constructor(most = mostAside) {
     this.most = most;
+  }
+
+  /** Moves an event aside, where there is room. */
+  enter() {
+    if (this.#aside >= this.most) return false;
+    this.#aside++;
+    return true;
+  }
+
+  leave() {
+    this.#aside--;
   }
 
   /**
@@ -20,14 +31,12 @@ export class Siding {
   shunt(free) {
     let aside = false;
     const late = setTimeout(() => {
-      if (this.#aside >= this.most) return;
-      this.#aside++;
-      aside = true;
-      free();
+      aside = this.enter();
+      if (aside) free();
     }, patience);
     return () => {
       clearTimeout(late);
-      if (aside) this.#aside--;
+      if (aside) this.leave();
     };
   }
 }

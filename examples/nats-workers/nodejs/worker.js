@@ -67,7 +67,7 @@ export class Worker {
     this.siding = new Siding();
     this.windows = new Windows(cfg.batch, (id) => this.endpoints.limit(id));
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
-    this.admits = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
+    this.admits = new Batcher(this.telling, calls.mostAdmitted, sizeOf,
       (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));
     this.reports = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
       (signal, /** @type {import("./report.js").Attempt[]} */ some) => calls.report(db, signal, some));
