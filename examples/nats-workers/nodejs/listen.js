@@ -91,6 +91,7 @@ export class Listener {
   /** Waits until something stirs it. @param {number} ms @returns {Promise<void>} */
   #sleep(ms) {
     return new Promise((resolve) => {
+      let forget = () => {};
       const done = () => {
         clearTimeout(timer);
         forget();
@@ -100,8 +101,7 @@ export class Listener {
       const timer = setTimeout(done, this.#room || this.#idle && this.#notified ? 0 : ms);
       this.#room = false;
       this.#stirred = done;
-      const forget = onEnd(this.signal, () => this.#stirred());
-      if (this.signal.aborted) done();
+      forget = onEnd(this.signal, () => this.#stirred());
     });
   }
 
