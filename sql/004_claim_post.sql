@@ -1,6 +1,6 @@
 -- Due rows for the endpoints. Each webhook that has some gets its turn, in an order drawn anew each time.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer)
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer, p_room jsonb)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -10,6 +10,7 @@ DECLARE
     v_some bigint[];
     v_ids bigint[] := '{}';
     v_seen bigint[] := '{}';
+    v_room jsonb := p_room;
     v_suspect record;
 BEGIN
     SELECT * INTO v_suspect FROM @extschema@._rule_claim_suspect(p_consumer, v_now);
@@ -18,25 +19,28 @@ BEGIN
     END IF;
     IF v_pgmq THEN
         -- What has no message there is left to the loop below.
-        v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now);
+        v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now, v_room);
+        v_room := @extschema@._rule_room_left(v_room, v_ids);
     END IF;
     -- Rounds with twice the share each time: what some webhooks leave others take.
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
-        v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen, v_pgmq);
+        v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen, v_pgmq, v_room);
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
         v_some := @extschema@._rule_due_rows_pass(v_some);
-        v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
+        v_ids := v_ids || v_some;
+        v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
     END LOOP;
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer) IS
-    'Internal: leases due rows for the endpoints.';
+COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, jsonb) IS
+    'Internal: leases due rows for the endpoints, of each webhook at most what there is room for.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(p_now timestamptz)
-RETURNS TABLE (webhook_id integer, accepted_until timestamptz) LANGUAGE sql STABLE ROWS 10
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(p_now timestamptz, p_room jsonb)
+RETURNS TABLE (webhook_id integer, accepted_until timestamptz, room bigint) LANGUAGE sql STABLE ROWS 10
 AS $$
     WITH RECURSIVE pending AS (
         -- Steps from webhook to webhook through the index: a backlog of one costs the others nothing.
@@ -46,9 +50,9 @@ AS $$
         SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
                 WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
         FROM pending p WHERE p.webhook_id IS NOT NULL)
-    SELECT d.webhook_id, d.accepted_until
+    SELECT d.webhook_id, d.accepted_until, d.room
     FROM (
-        SELECT w.webhook_id,
+        SELECT w.webhook_id, @extschema@._rule_room(p_room, w.webhook_id) AS room,
                CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
                          OR NOT c.jetstream_enabled THEN 'infinity'
                     -- A worker that reaches NATS publishes them, in order.
@@ -63,25 +67,25 @@ AS $$
             SELECT FROM @extschema@.rule_webhook_endpoints e
             WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
     ) d
-    WHERE EXISTS (
+    WHERE d.room IS DISTINCT FROM 0 AND (EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now)
        OR (d.accepted_until > '-infinity' AND EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route = 'publish' AND q.next_retry_at <= p_now
-          AND q.created_at <= d.accepted_until))
+          AND q.created_at <= d.accepted_until)))
 $$;
-COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz) IS
-    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
+COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz, jsonb) IS
+    'Internal: webhooks that there is room for with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
-    p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean)
+    p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean, p_room jsonb)
 RETURNS bigint[] LANGUAGE sql VOLATILE
 AS $$
     WITH due AS MATERIALIZED (
-        SELECT d.webhook_id, d.accepted_until,
+        SELECT d.webhook_id, d.accepted_until, d.room,
                CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
-        FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random()),
+        FROM @extschema@._rule_due_webhooks(p_now, p_room) d ORDER BY random()),
     share AS MATERIALIZED (
         SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::bigint << p_round AS rows FROM due)
     SELECT coalesce(array_agg(t.queue_id), '{}')
@@ -94,7 +98,7 @@ AS $$
                         WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                           AND q.route <> 'publish' AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
                           AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
-                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT s.rows FROM share s)
+                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT least(s.rows, due.room) FROM share s)
                         FOR UPDATE OF q SKIP LOCKED) post
                     UNION ALL
                     SELECT * FROM (
@@ -103,13 +107,13 @@ AS $$
                           AND q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                           AND q.route = 'publish' AND q.created_at <= due.accepted_until
                           AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
-                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT s.rows FROM share s)
+                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT least(s.rows, due.room) FROM share s)
                         FOR UPDATE OF q SKIP LOCKED) publish) e
-              ORDER BY e.next_retry_at, e.queue_id LIMIT (SELECT s.rows FROM share s)) picked
+              ORDER BY e.next_retry_at, e.queue_id LIMIT (SELECT least(s.rows, due.room) FROM share s)) picked
           LIMIT p_limit) t
 $$;
-COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean) IS
-    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s; with p_pgmq those that pgmq does not have.';
+COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean, jsonb) IS
+    'Internal: locks rows that are due for an endpoint, a fair share of each webhook''s and at most what there is room for; with p_pgmq those that pgmq does not have.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
 RETURNS bigint[] LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_events_take(
     p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_streams text[], p_sequences bigint[],
-    p_payloads text[])
+    p_payloads text[], p_overflow boolean[])
 RETURNS TABLE (n integer, verdict text, reason text, wait_ms integer, try integer)
 LANGUAGE plpgsql
 AS $$
@@ -19,6 +19,7 @@ DECLARE
     v_alone boolean;
     v_aside text;
     v_moved record;
+    v_aside_all integer[] := '{}';
     v_rows_aside integer[] := '{}';
     v_queue_rows integer[] := '{}';
     v_receipts integer[] := '{}';
@@ -62,7 +63,8 @@ BEGIN
             WHEN v_event.held_reason IS NOT NULL THEN 'the webhook is held: ' || v_event.held_reason
             WHEN v_event.breaker_state = 'open' AND v_event.open_ms > 4000 AND v_event.open_until > v_now
             THEN 'its endpoint is away'
-            WHEN v_event.losses >= 3 THEN 'three leases ran out on it' END;
+            WHEN v_event.losses >= 3 THEN 'three leases ran out on it'
+            WHEN p_overflow[v_event.n] THEN 'its endpoint is behind' END;
         IF v_event.status = 'success' OR v_event.state = 'done' THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'delivered already';
@@ -96,6 +98,9 @@ BEGIN
         ELSIF v_aside IS NOT NULL AND p_payloads[v_event.n] IS NULL THEN
             v_verdicts[v_event.n] := 'payload';
             v_reasons[v_event.n] := v_aside;
+        ELSIF v_aside IS NOT NULL AND v_event.state IS NULL THEN
+            v_reasons[v_event.n] := v_aside;
+            v_aside_all := v_aside_all || v_event.n;
         ELSIF v_aside IS NOT NULL THEN
             SELECT * INTO v_moved
             FROM @extschema@._rule_event_set_aside(v_event.webhook_id, p_message_ids[v_event.n], p_payloads[v_event.n]);
@@ -120,6 +125,16 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+
+    IF v_aside_all <> '{}' THEN
+        FOR v_moved IN
+            SELECT * FROM @extschema@._rule_events_set_aside(p_webhook_ids, p_message_ids, p_payloads, v_aside_all)
+        LOOP
+            v_verdicts[v_moved.n] := v_moved.verdict;
+            v_reasons[v_moved.n] := coalesce(v_moved.reason, v_reasons[v_moved.n]);
+            v_waits[v_moved.n] := v_moved.wait_ms;
+        END LOOP;
+    END IF;
 
     -- Below, too, each row is looked up by itself, and written to where it was locked.
     IF v_rows_aside <> '{}' THEN
@@ -224,5 +239,5 @@ BEGIN
     FROM generate_subscripts(v_verdicts, 1) AS k (n);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[], text[]) IS
+COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[], text[], boolean[]) IS
     'Internal: takes the receipts of stream messages whose transaction committed.';

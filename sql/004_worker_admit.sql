@@ -11,7 +11,7 @@ DECLARE
     v_fates text[];
     -- Parallel arrays, one member per message.
     v_webhook_ids integer[]; v_message_ids text[]; v_sources text[]; v_transactions xid8[]; v_streams text[];
-    v_sequences bigint[]; v_ages bigint[]; v_payloads text[]; v_problems text[];
+    v_sequences bigint[]; v_ages bigint[]; v_payloads text[]; v_problems text[]; v_overflow boolean[];
     v_verdicts text[]; v_reasons text[]; v_waits integer[]; v_tries integer[];
     v_candidates integer[] := '{}';
     v_known boolean[];
@@ -22,8 +22,9 @@ BEGIN
         PERFORM @extschema@._rule_refuse('the messages must be a JSON array', 'Give one object per stream message.');
     END IF;
     SELECT array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.source_id), array_agg(m.transaction),
-           array_agg(m.stream), array_agg(m.sequence), array_agg(m.age_ms), array_agg(m.payload), array_agg(m.problem)
-    INTO v_webhook_ids, v_message_ids, v_sources, v_transactions, v_streams, v_sequences, v_ages, v_payloads, v_problems
+           array_agg(m.stream), array_agg(m.sequence), array_agg(m.age_ms), array_agg(m.payload), array_agg(m.problem),
+           array_agg(m.overflow)
+    INTO v_webhook_ids, v_message_ids, v_sources, v_transactions, v_streams, v_sequences, v_ages, v_payloads, v_problems, v_overflow
     FROM (SELECT * FROM @extschema@._rule_worker_messages(p_messages) m ORDER BY m.n) m;
     IF v_problems IS NULL THEN
         RETURN;
@@ -86,10 +87,10 @@ BEGIN
             SELECT t.* FROM (
                 SELECT array_agg(v_webhook_ids[c.i]) AS webhook_ids, array_agg(v_message_ids[c.i]) AS message_ids,
                        array_agg(v_streams[c.i]) AS streams, array_agg(v_sequences[c.i]) AS sequences,
-                       array_agg(v_payloads[c.i]) AS payloads
+                       array_agg(v_payloads[c.i]) AS payloads, array_agg(v_overflow[c.i]) AS overflow
                 FROM (SELECT c.i FROM unnest(v_candidates) WITH ORDINALITY AS c (i, k) ORDER BY c.k) c) c
             CROSS JOIN LATERAL @extschema@._rule_events_take(p_consumer, c.webhook_ids, c.message_ids, c.streams,
-                                                             c.sequences, c.payloads) t
+                                                             c.sequences, c.payloads, c.overflow) t
         LOOP
             v_verdicts[v_candidates[v_taken.n]] := v_taken.verdict;
             v_reasons[v_candidates[v_taken.n]] := v_taken.reason;

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_messages(p_messages jsonb)
 RETURNS TABLE (n integer, webhook_id integer, message_id text, source_id text, transaction xid8,
-               stream text, sequence bigint, age_ms bigint, payload text, problem text)
+               stream text, sequence bigint, age_ms bigint, payload text, problem text, overflow boolean)
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT e.n::integer, v.webhook_id, v.message_id, lower(m ->> 'source_id'), v.transaction,
@@ -14,7 +14,8 @@ AS $$
                 WHEN m ->> 'message_id' IS NULL THEN 'no message id'
                 WHEN v.message_id IS NULL THEN 'message id is malformed'
                 WHEN m ->> 'transaction' IS NOT NULL AND v.transaction IS NULL THEN 'transaction is malformed'
-           END
+           END,
+           m -> 'overflow' = 'true'
     FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS e (m, n)
     CROSS JOIN LATERAL (SELECT
         CASE WHEN @extschema@._rule_json_count(m -> 'webhook_id') BETWEEN 1 AND 2147483647

@@ -1,10 +1,12 @@
 -- Due rows by their messages, as many of each webhook as its share is, in rounds as with the native queue.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(p_consumer text, p_limit integer, p_now timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_webhooks integer[];
+    v_room jsonb := p_room;
+    v_most bigint;
     v_webhook_id integer;
     v_round integer := 0;
     v_left integer;
@@ -19,18 +21,20 @@ DECLARE
     v_queue_ids bigint[] := '{}';
 BEGIN
     SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}') INTO v_webhooks
-    FROM @extschema@._rule_due_webhooks(p_now) d WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
+    FROM @extschema@._rule_due_webhooks(p_now, p_room) d WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
         v_some := '{}';
         v_left := p_limit - cardinality(v_ids);
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
+            v_most := @extschema@._rule_room(v_room, v_webhook_id);
+            CONTINUE WHEN v_most = 0;
             SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
                    coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids
             INTO v_read
             FROM pgmq.read(@extschema@._rule_pgmq_queue(v_webhook_id), 60,
-                           ceil(v_left::numeric / cardinality(v_webhooks))::integer << v_round, '{}'::jsonb) r;
+                           least(ceil(v_left::numeric / cardinality(v_webhooks))::integer << v_round, v_most)::integer, '{}'::jsonb) r;
             SELECT coalesce(array_agg(l.queue_id), '{}') INTO v_due
             FROM (SELECT q.queue_id
                   FROM unnest(v_read.msg_ids, v_read.queue_ids) AS m (msg_id, queue_id)
@@ -38,7 +42,7 @@ BEGIN
                   WHERE q.webhook_id = v_webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
                     AND q.lease_losses < 3
                   ORDER BY q.next_retry_at, q.queue_id
-                  LIMIT v_left - cardinality(v_some)
+                  LIMIT least(v_left - cardinality(v_some), v_most)
                   FOR UPDATE OF q SKIP LOCKED) l;
             v_some := v_some || v_due;
             v_of := v_of || array_fill(v_webhook_id, ARRAY[cardinality(v_read.msg_ids)]);
@@ -46,14 +50,16 @@ BEGIN
             v_queue_ids := v_queue_ids || v_read.queue_ids;
         END LOOP;
         EXIT WHEN cardinality(v_msg_ids) = v_before;
-        v_ids := v_ids || @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(v_some), p_now);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(v_some), p_now);
+        v_ids := v_ids || v_some;
+        v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
     END LOOP;
     PERFORM @extschema@._rule_pgmq_give_back(v_of, v_msg_ids, v_queue_ids, v_ids);
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb) IS
     'Internal: leases due rows for the endpoints whose messages in pgmq are visible.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_give_back(

@@ -30,6 +30,7 @@ type message struct {
 	Stream      string  `json:"stream"`
 	Sequence    uint64  `json:"sequence"`
 	AgeMS       int64   `json:"age_ms"`
+	Overflow    bool    `json:"overflow,omitempty"` // more than the worker takes of its webhook
 	Payload     *string `json:"payload,omitempty"`
 }
 
@@ -44,8 +45,23 @@ func (w *worker) carry(msg jetstream.Msg) {
 	w.held.add(e)
 	defer w.held.remove(e)
 
+	inHand, err := w.windows.take(w.taking, e.webhookID)
+	if err != nil {
+		w.nak(e, 0)
+		return
+	}
+	lay := sync.OnceFunc(func() { w.windows.put(e.webhookID) })
+	if inHand {
+		defer lay()
+	} else {
+		m.Overflow, m.Payload = true, encoded(e.body)
+		if w.siding.enter() {
+			defer w.siding.leave()
+			free()
+		}
+	}
 	v, err := w.admits.ask(w.asking, m)
-	if err == nil && v.verdict == "payload" {
+	if err == nil && v.verdict == "payload" && m.Payload == nil {
 		m.Payload = encoded(e.body)
 		v, err = w.admits.ask(w.asking, m)
 	}
@@ -54,13 +70,24 @@ func (w *worker) carry(msg jetstream.Msg) {
 		return
 	}
 	if v.verdict != "deliver" {
+		if inHand {
+			w.windows.unsent(e.webhookID)
+		}
 		w.metrics.judged(e.path(), v.verdict)
 		w.settle(e, v)
 		return
 	}
 	e.try = v.try
 	e.leased(v.start, w.lease)
-	w.tell(e, w.send(e), free)
+	if !inHand {
+		// It could not be moved.
+		w.windows.add(e.webhookID)
+		defer lay()
+	}
+	w.tell(e, w.send(e, free), func() {
+		free()
+		lay()
+	})
 }
 
 // open reads a message without judging it.

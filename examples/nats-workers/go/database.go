@@ -195,6 +195,7 @@ type endpointRow struct {
 	headers   string
 	timeoutMS int64
 	secrets   []string
+	limit     int
 }
 
 // endpoints answers what changed since mark ("" for all) and the new mark.
@@ -206,24 +207,25 @@ func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointR
 			since = &mark
 		}
 		rs, err := d.pool.Query(ctx, `SELECT mark::text, webhook_id, webhook_name, url, method,
-			headers::text, timeout_ms, secrets FROM `+schema+
-			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, since)
+			headers::text, timeout_ms, secrets,
+			(pg_catalog.to_jsonb(e) OPERATOR(pg_catalog.->>) 'max_concurrent')::integer FROM `+schema+
+			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot) e`, since)
 		if err != nil {
 			return err
 		}
 		defer rs.Close()
 		for rs.Next() {
-			var id, timeout *int32
+			var id, timeout, limit *int32
 			var name, url, method, headers *string
 			var secrets []string
-			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets); err != nil {
+			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets, &limit); err != nil {
 				return err
 			}
 			if id == nil {
 				continue
 			}
 			rows = append(rows, endpointRow{*id, deref(name), deref(url), deref(method),
-				deref(headers), int64(deref(timeout)), secrets})
+				deref(headers), int64(deref(timeout)), secrets, int(deref(limit))})
 		}
 		return rs.Err()
 	})
@@ -251,12 +253,16 @@ type claimed struct {
 	headers    string
 }
 
-func (d *database) claim(ctx context.Context, limit int, streams []string) (rows []claimed, start time.Time, err error) {
+func (d *database) claim(ctx context.Context, limit int, streams []string, rooms func() map[string]int) (rows []claimed, start time.Time, err error) {
 	err = d.call(ctx, "claim", false, func(ctx context.Context, schema string) error {
+		room, err := json.Marshal(rooms())
+		if err != nil {
+			return err
+		}
 		rows, start = nil, time.Now()
 		rs, err := d.pool.Query(ctx, `SELECT queue_id, action, webhook_id, message_id, redelivery, try,
-			payload, stream, subject, headers::text FROM `+schema+`.rule_worker_claim($1, $2, $3)`,
-			d.consumer, limit, streams)
+			payload, stream, subject, headers::text FROM `+schema+`.rule_worker_claim($1, $2, $3, $4::jsonb)`,
+			d.consumer, limit, streams, string(room))
 		if err != nil {
 			return err
 		}
@@ -286,6 +292,9 @@ type verdict struct {
 	try     int
 	start   time.Time // when the call began: a lease counts from here
 }
+
+// mostAdmitted is how many messages the database takes in one call.
+const mostAdmitted = 500
 
 func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
 	return verdicts(ctx, d, messages, "try", "admit")

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +35,16 @@ type outcome struct {
 	retryAfter time.Duration // 0 when the endpoint did not say
 }
 
+// outage tells from an answer that the endpoint was not there to give one, as
+// the database sees it: the request itself is not at fault.
+func (o outcome) outage() bool {
+	switch o.status {
+	case 408, 425, 429:
+		return true
+	}
+	return o.result == "failed" || o.status < 200 || o.status > 499
+}
+
 // sender makes requests, one on the wire for each try.
 //
 // net/http repeats a request by itself when a reused connection breaks before
@@ -44,6 +56,7 @@ type outcome struct {
 type sender struct {
 	transport *http.Transport
 	slots     chan struct{}
+	inFlight  atomic.Int64
 }
 
 func newSender(inFlight int, g guard) *sender {
@@ -65,17 +78,23 @@ func newSender(inFlight int, g guard) *sender {
 	}
 }
 
-// enter waits for the right to have a request on the wire.
-func (s *sender) enter(ctx context.Context) error {
+// enter waits for a place among the requests on the wire. One that takes long
+// leaves it to others: its webhook's window bounds those.
+func (s *sender) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case s.slots <- struct{}{}:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
+	s.inFlight.Add(1)
+	free := sync.OnceFunc(func() { <-s.slots })
+	late := time.AfterFunc(patience, free)
+	return func() {
+		late.Stop()
+		free()
+		s.inFlight.Add(-1)
+	}, nil
 }
-
-func (s *sender) leave() { <-s.slots }
 
 // try sends the event once. The endpoint's time is one deadline over all of
 // it, from looking up the name to the last byte of the answer.

@@ -16,6 +16,8 @@
 //	try      one HTTP request for an event, at most one on the wire
 //	lease    the time within which this process alone may send an event
 //	slot     the right to hold one event that has not been sent yet
+//	window   how many requests to one endpoint may be under way
+//	in hand  taken for its endpoint, within twice its window
 //	verdict  what the database says about an event
 //
 // Three contexts end a process in order. After SIGTERM nothing new is taken

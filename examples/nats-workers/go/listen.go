@@ -28,6 +28,7 @@ const (
 type listener struct {
 	db   *database
 	poll time.Duration
+	room <-chan struct{} // a claim may bring more, as one that was notified
 
 	conn      *pgx.Conn // listens; nil: nobody wakes us
 	connected chan *pgx.Conn
@@ -38,8 +39,8 @@ type listener struct {
 	wait time.Duration // for the commit under way
 }
 
-func newListener(ctx context.Context, db *database, poll time.Duration) *listener {
-	l := &listener{db: db, poll: poll, connected: make(chan *pgx.Conn), wait: soonest}
+func newListener(ctx context.Context, db *database, poll time.Duration, room <-chan struct{}) *listener {
+	l := &listener{db: db, poll: poll, room: room, connected: make(chan *pgx.Conn), wait: soonest}
 	go l.connect(ctx, 0)
 	return l
 }
@@ -61,7 +62,7 @@ func (l *listener) next(ctx context.Context, found int) error {
 		return l.await(ctx)
 	case l.vain >= mostVain:
 		l.vain = 0
-		return sleep(ctx, l.poll)
+		return l.pause(ctx)
 	}
 	channel, err := l.say(ctx, l.conn, true)
 	switch {
@@ -87,17 +88,37 @@ func (l *listener) await(ctx context.Context) error {
 	select {
 	case l.conn = <-l.connected:
 		l.trouble.over()
+	case <-l.room:
 	case <-enough.C:
 	case <-ctx.Done():
 	}
 	return ctx.Err()
 }
 
-// sleep waits for a notification, or for as long as a poll's interval. It tells
-// whether one came.
+// pause waits for as long as a poll's interval, or for room.
+func (l *listener) pause(ctx context.Context) error {
+	enough := time.NewTimer(l.poll)
+	defer enough.Stop()
+	select {
+	case <-l.room:
+	case <-enough.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// sleep waits for a notification or for room, for as long as a poll's interval. It
+// tells whether a notification came.
 func (l *listener) sleep(ctx context.Context) bool {
 	waiting, cancel := context.WithTimeout(ctx, l.poll)
 	defer cancel()
+	go func() {
+		select {
+		case <-l.room:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
 	_, err := l.conn.WaitForNotification(waiting)
 	if err != nil && waiting.Err() == nil {
 		l.lose(ctx, err)

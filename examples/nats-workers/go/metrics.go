@@ -43,7 +43,7 @@ func newMetrics() *metrics {
 		published: counter("republished_total", "Events of the queue that were to go to NATS again.", "result"),
 		duration: prometheus.NewHistogram(histogram("request_duration_seconds", "Length of a try, from the look-up of the name to the end of the answer.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})),
-		turn: prometheus.NewHistogram(histogram("request_wait_seconds", "How long an event waited for the right to be sent: BATCH_SIZE requests are in flight.",
+		turn: prometheus.NewHistogram(histogram("request_wait_seconds", "How long an event waited for the right to be sent: for its webhook's window, and for one of BATCH_SIZE places.",
 			[]float64{.001, .01, .1, 1, 10})),
 		calls: prometheus.NewHistogramVec(histogram("database_call_duration_seconds", "Calls of the worker functions in Postgres, failed ones too.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15}), []string{"call"}),
@@ -61,7 +61,7 @@ func (m *metrics) watch(w *worker) {
 	gauge := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: metricPrefix + name, Help: help}, read))
 	}
-	gauge("requests_in_flight", "Requests on the wire.", func() float64 { return float64(len(w.sender.slots)) })
+	gauge("requests_in_flight", "Requests on the wire.", func() float64 { return float64(w.sender.inFlight.Load()) })
 	gauge("events_held", "Events that are taken and not settled.", func() float64 { return float64(w.held.count()) })
 	gauge("payload_bytes_held", "Bytes of their payloads.", func() float64 { return float64(w.load.bytes.Load()) })
 	gauge("postgres_up", "1 while the database answers.", func() float64 { return bit(m.postgresUp()) })

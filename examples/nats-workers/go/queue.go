@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,7 +18,7 @@ const publishTimeout = 2 * time.Second
 
 // runQueue claims rows until taking ends.
 func (w *worker) runQueue() {
-	l := newListener(w.taking, w.db, time.Duration(w.settings.PollMS)*time.Millisecond)
+	l := newListener(w.taking, w.db, time.Duration(w.settings.PollMS)*time.Millisecond, w.windows.room)
 	defer l.close()
 	for {
 		n, err := w.slots.queue.take(w.taking)
@@ -32,7 +33,7 @@ func (w *worker) runQueue() {
 			return
 		}
 		// Not cut off by SIGTERM at once: rows whose answer is lost stay leased.
-		rows, start, err := w.db.claim(w.asking, n, streams)
+		rows, start, err := w.db.claim(w.asking, n, streams, w.windows.rooms)
 		if err != nil && w.asking.Err() == nil {
 			slog.Error("cannot claim", "error", oneLine(err.Error()))
 		}
@@ -49,6 +50,7 @@ func (w *worker) runQueue() {
 				w.stats.took(uint64(row.try), 0)
 			}
 			w.load.add(len(row.payload))
+			w.windows.add(row.webhookID)
 			w.busy.Go(func() {
 				defer w.load.remove(len(row.payload))
 				w.carryRow(row, start)
@@ -75,7 +77,11 @@ func (w *worker) carryRow(row claimed, start time.Time) {
 	e.leased(start, w.lease)
 	w.held.add(e)
 	defer w.held.remove(e)
-	w.tell(e, w.send(e), func() { w.slots.queue.give(1) })
+	free := sync.OnceFunc(func() { w.slots.queue.give(1) })
+	w.tell(e, w.send(e, free), func() {
+		free()
+		w.windows.put(e.webhookID)
+	})
 }
 
 // publishing is a row on its way back to NATS.

@@ -23,6 +23,7 @@ type worker struct {
 	sender    *sender
 	held      *holdings
 	load      load
+	windows   *windows
 	stats     stats
 	metrics   *metrics
 	lease     time.Duration
@@ -36,6 +37,7 @@ type worker struct {
 	nats, strangers complaint
 	upkeep          complaint
 	slots           struct{ stream, queue slots }
+	siding          siding
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled
 
@@ -49,10 +51,12 @@ func newWorker(cfg *config) *worker {
 		held:    newHoldings(),
 		metrics: newMetrics(),
 		tellers: make(chan struct{}, 2*cfg.batch),
+		siding:  make(siding, mostAside),
 	}
 	// Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
 	// batches worth their flush to disk.
 	w.slots.stream, w.slots.queue = newSlots(2*cfg.batch), newSlots(cfg.batch)
+	w.windows = newWindows(cfg.batch, func(id int32) int { return w.endpoints.limit(id) })
 	return w
 }
 
@@ -78,7 +82,7 @@ func (w *worker) run(ctx context.Context) error {
 		defer cancel()
 	}
 
-	w.admits = newBatcher(2*w.cfg.batch, message.size, w.db.admit)
+	w.admits = newBatcher(mostAdmitted, message.size, w.db.admit)
 	w.reports = newBatcher(2*w.cfg.batch, attempt.size, w.db.report)
 	w.admits.run(w.telling)
 	w.reports.run(w.telling)
@@ -145,22 +149,29 @@ func (w *worker) begin(ctx context.Context) error {
 
 // send makes one try, or gives the event back untried: to an endpoint that is
 // gone, after SIGTERM, or when its lease does not hold for as long as a try may take.
-func (w *worker) send(e *event) outcome {
+// An event that takes long frees its slot.
+func (w *worker) send(e *event, free func()) (o outcome) {
 	released := outcome{result: "released", started: time.Now()}
 	ep, err := w.endpoints.get(w.asking, e.webhookID)
 	if err != nil || ep == nil {
 		return released
 	}
 	came := time.Now()
-	if err := w.sender.enter(w.taking); err != nil {
+	defer w.siding.shunt(free)()
+	if err := w.windows.enter(w.taking, e.webhookID); err != nil {
 		return released
 	}
-	defer w.sender.leave()
+	defer func() { w.windows.leave(e.webhookID, o) }()
+	leave, err := w.sender.enter(w.taking)
+	if err != nil {
+		return released
+	}
+	defer leave()
 	w.metrics.turn.Observe(time.Since(came).Seconds())
 	if w.taking.Err() != nil || e.left() < w.enough(ep.timeout) {
 		return released
 	}
-	o := w.sender.try(w.sending, ep, e)
+	o = w.sender.try(w.sending, ep, e)
 	if o.result != "released" {
 		w.stats.sent(o.duration)
 		w.metrics.tried(o)

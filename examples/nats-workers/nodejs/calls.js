@@ -8,7 +8,7 @@
  * @typedef {{queueID: number, action: string, webhookID: number, messageID: string, redelivery: number,
  *   try: number, body: Buffer, stream: string, subject: string, headers: Record<string, string>}} Claimed
  * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
- *   timeout: number, secrets: string[]}} EndpointRow
+ *   timeout: number, secrets: string[], limit: number}} EndpointRow
  */
 import { version } from "./version.js";
 
@@ -44,13 +44,13 @@ export function hello(db, signal, streams, options) {
 export function endpoints(db, signal, mark) {
   return db.call(signal, "endpoints", async (schema, query) => {
     const rows = await query(`SELECT mark::text, webhook_id, webhook_name, url, method,
-      headers::text, timeout_ms, secrets FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`,
-    [mark || null]);
+      headers::text, timeout_ms, secrets, (pg_catalog.to_jsonb(e) OPERATOR(pg_catalog.->>) 'max_concurrent')::integer AS limit
+      FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot) e`, [mark || null]);
     return {
       mark: rows.at(-1)?.mark ?? mark,
       rows: rows.filter((r) => r.webhook_id !== null).map((r) => ({
         webhookID: r.webhook_id, name: r.webhook_name ?? "", url: r.url ?? "", method: r.method ?? "",
-        headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [],
+        headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [], limit: r.limit ?? 0,
       })),
     };
   });
@@ -62,13 +62,15 @@ export function endpoints(db, signal, mark) {
  * @param {AbortSignal} signal
  * @param {number} limit
  * @param {string[]} streams
+ * @param {() => Record<string, number>} rooms
  * @returns {Promise<{rows: Claimed[], start: number}>}
  */
-export function claim(db, signal, limit, streams) {
+export function claim(db, signal, limit, streams, rooms) {
   return db.call(signal, "claim", async (schema, query) => {
     const start = performance.now();
     const rows = await query(`SELECT queue_id, action, webhook_id, message_id, redelivery, try,
-      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3)`, [db.consumer, limit, streams]);
+      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3, $4::jsonb)`,
+    [db.consumer, limit, streams, JSON.stringify(rooms())]);
     return {
       start,
       rows: rows.map((r) => ({
@@ -79,6 +81,9 @@ export function claim(db, signal, limit, streams) {
     };
   });
 }
+
+/** How many messages the database takes in one call. */
+export const mostAdmitted = 500;
 
 /**
  * @param {Database} db

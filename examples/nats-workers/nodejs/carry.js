@@ -2,6 +2,7 @@ import { Ended, sleep } from "./context.js";
 import { Event } from "./event.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
+import { once } from "./slots.js";
 import { plain, said } from "./text.js";
 import { header, headersOf, messageIDOf, traceparentOf, webhookIDOf } from "./wire.js";
 
@@ -16,9 +17,10 @@ const setAside = 60_000;
 
 /**
  * What admit is told about a message. What a header does not hold, or holds
- * malformed, is for the database to judge.
+ * malformed, is for the database to judge. overflow: it is more than the worker
+ * takes of its webhook.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
- *   transaction: string | null, stream: string, sequence: number, age_ms: number, payload?: string}} Told
+ *   transaction: string | null, stream: string, sequence: number, age_ms: number, overflow?: true, payload?: string}} Told
  */
 
 /**
@@ -30,31 +32,63 @@ const setAside = 60_000;
 export async function carry(w, msg) {
   const free = once(() => w.slots.stream.give());
   const { e, told } = open(w, msg);
+  const lay = once(() => w.windows.put(e.webhookID));
+  let inHand = false;
+  let aside = false;
   w.held.add(e);
   w.load.add(e.body.length);
   try {
-    const v = await admitted(w, e, told);
+    inHand = await taken(w, msg, e);
+    aside = !inHand && w.siding.enter();
+    if (aside) free();
+    const v = await admitted(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) });
     if (v.verdict !== "deliver") {
+      if (inHand) w.windows.unsent(e.webhookID);
       w.metrics.judged(e.path, v.verdict);
       await settle(w, e, v);
       return;
     }
     e.try = v.try;
     e.leased(v.start, w.lease);
-    await tell(w, e, await w.send(e), free);
+    if (!inHand) {
+      // It could not be moved.
+      w.windows.add(e.webhookID);
+      inHand = true;
+    }
+    await tell(w, e, await w.send(e, free), () => {
+      free();
+      lay();
+    });
   } catch (err) {
     putAside(e, err);
   } finally {
     w.load.remove(e.body.length);
     w.held.delete(e);
     free();
+    if (inHand) lay();
+    if (aside) w.siding.leave();
+  }
+}
+
+/**
+ * Waits until the event may be in hand, or is too many.
+ * @param {Worker} w
+ * @param {import("./message.js").Message} msg
+ * @param {Event} e
+ */
+async function taken(w, msg, e) {
+  try {
+    return await w.windows.take(w.taking, e.webhookID);
+  } catch (err) {
+    msg.nak();
+    throw err;
   }
 }
 
 /** @param {Worker} w @param {Event} e @param {Told} told */
 async function admitted(w, e, told) {
   const v = await w.admits.ask(w.asking, told);
-  return v.verdict === "payload" ? w.admits.ask(w.asking, { ...told, payload: encoded(e.body) }) : v;
+  return v.verdict === "payload" && !told.payload ? w.admits.ask(w.asking, { ...told, payload: encoded(e.body) }) : v;
 }
 
 /**
@@ -187,12 +221,3 @@ function putAside(e, err) {
 
 /** @param {Uint8Array} body */
 const encoded = (body) => Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("base64");
-
-/** @param {() => void} f */
-export function once(f) {
-  let done = false;
-  return () => {
-    if (!done) f();
-    done = true;
-  };
-}

@@ -6,8 +6,9 @@ import { guardedLookup, refusal } from "./address.js";
 import { onEnd } from "./context.js";
 import { retryAfter } from "./retryafter.js";
 import { sign } from "./sign.js";
-import { Slots } from "./slots.js";
+import { once, Slots } from "./slots.js";
 import { plain, said } from "./text.js";
+import { patience } from "./window.js";
 
 const mostOfAnswer = 16 << 10; // read at all
 export const keptOfAnswer = 1 << 10; // kept of a failure
@@ -43,6 +44,24 @@ export class Sender {
   constructor(inFlight, allow) {
     this.allow = allow;
     this.slots = new Slots(inFlight);
+    this.inFlight = 0;
+  }
+
+  /**
+   * Waits for a place among the requests on the wire and answers what leaves it. One
+   * that takes long leaves it to others: its webhook's window bounds those.
+   * @param {AbortSignal} signal
+   */
+  async enter(signal) {
+    await this.slots.enter(signal);
+    this.inFlight++;
+    const free = once(() => this.slots.give());
+    const late = setTimeout(free, patience);
+    return () => {
+      clearTimeout(late);
+      free();
+      this.inFlight--;
+    };
   }
 
   /** @param {number} timeout */

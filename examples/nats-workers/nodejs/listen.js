@@ -27,6 +27,7 @@ export class Listener {
   #trouble = new Complaint();
   #idle = false; // the session says so
   #notified = false;
+  #room = false; // a claim may bring more, as one that was notified
   #vain = 0; // notifications in a row that led to nothing
   #wait = soonest; // for the commit under way
   /** Ends a sleep early. */
@@ -62,7 +63,7 @@ export class Listener {
       await this.#sleep(this.poll); // a connection ends it, too
     } else if (this.#vain >= mostVain) {
       this.#vain = 0;
-      await sleep(this.signal, this.poll);
+      await this.#sleep(this.poll);
     } else {
       await this.#becomeIdle(this.#client);
     }
@@ -90,17 +91,24 @@ export class Listener {
   /** Waits until something stirs it. @param {number} ms @returns {Promise<void>} */
   #sleep(ms) {
     return new Promise((resolve) => {
+      let forget = () => {};
       const done = () => {
         clearTimeout(timer);
         forget();
         this.#stirred = () => {};
         resolve();
       };
-      const timer = setTimeout(done, this.#idle && this.#notified ? 0 : ms);
+      const timer = setTimeout(done, this.#room || this.#idle && this.#notified ? 0 : ms);
+      this.#room = false;
       this.#stirred = done;
-      const forget = onEnd(this.signal, () => this.#stirred());
-      if (this.signal.aborted) done();
+      forget = onEnd(this.signal, () => this.#stirred());
     });
+  }
+
+  /** Ends a sleep early, or the next one. */
+  hurry() {
+    this.#room = true;
+    this.#stirred();
   }
 
   /** Makes commits stop notifying. */

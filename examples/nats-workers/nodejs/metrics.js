@@ -31,7 +31,7 @@ export class Metrics {
     "Length of a try, from the look-up of the name to the end of the answer.",
     [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30]);
   turn = this.#histogram("request_wait_seconds",
-    "How long an event waited for the right to be sent: BATCH_SIZE requests are in flight.", [.001, .01, .1, 1, 10]);
+    "How long an event waited for the right to be sent: for its webhook's window, and for one of BATCH_SIZE places.", [.001, .01, .1, 1, 10]);
   calls = this.#histogram("database_call_duration_seconds", "Calls of the worker functions in Postgres, failed ones too.",
     [.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15], "call");
   failures = this.#counter("database_call_failures_total", "Calls of the worker functions in Postgres that failed.", "call");
@@ -50,7 +50,7 @@ export class Metrics {
   watch(w) {
     const gauge = (/** @type {string} */ name, /** @type {string} */ help, /** @type {() => number | boolean} */ read) =>
       new Gauge({ name: prefix + name, help, registers: [this.registry], collect() { this.set(Number(read())); } });
-    gauge("requests_in_flight", "Requests on the wire.", () => w.sender.slots.taken);
+    gauge("requests_in_flight", "Requests on the wire.", () => w.sender.inFlight);
     gauge("events_held", "Events that are taken and not settled.", () => w.held.size);
     gauge("payload_bytes_held", "Bytes of their payloads.", () => w.load.bytes);
     gauge("postgres_up", "1 while the database answers.", () => this.postgresUp);

@@ -1,9 +1,10 @@
 import * as calls from "./calls.js";
-import { once, tell } from "./carry.js";
+import { tell } from "./carry.js";
 import { Event } from "./event.js";
 import { Listener } from "./listen.js";
 import { log } from "./log.js";
 import { publish } from "./publish.js";
+import { once } from "./slots.js";
 import { said } from "./text.js";
 import { header, traceparentOf } from "./wire.js";
 
@@ -15,6 +16,7 @@ import { header, traceparentOf } from "./wire.js";
 /** Claims rows until taking ends. @param {Worker} w */
 export async function runQueue(w) {
   const listener = new Listener(w.taking, w.db, w.pollMS);
+  w.windows.onRoom = () => listener.hurry();
   try {
     while (!w.taking.aborted) await claimSome(w, listener);
   } catch (err) {
@@ -33,7 +35,7 @@ async function claimSome(w, listener) {
   try {
     await w.load.wait(w.taking);
     // Not cut off by SIGTERM at once: rows whose answer is lost stay leased.
-    const claimed = await calls.claim(w.db, w.asking, n, w.link.reaches ? [w.cfg.stream] : []);
+    const claimed = await calls.claim(w.db, w.asking, n, w.link.reaches ? [w.cfg.stream] : [], () => w.windows.rooms());
     rows = claimed.rows;
     for (const row of rows) {
       if (row.action === "publish") continue;
@@ -58,14 +60,20 @@ async function carryRow(w, row, start) {
   const e = new Event({ queueID, webhookID, messageID, redelivery, try: row.try, body,
     trace: traceparentOf(row.headers[header.traceparent]) });
   const free = once(() => w.slots.queue.give());
+  const lay = once(() => w.windows.put(webhookID));
+  w.windows.add(webhookID);
   e.leased(start, w.lease);
   w.held.add(e);
   w.load.add(body.length);
   try {
-    await tell(w, e, await w.send(e), free);
+    await tell(w, e, await w.send(e, free), () => {
+      free();
+      lay();
+    });
   } finally {
     w.load.remove(body.length);
     w.held.delete(e);
     free();
+    lay();
   }
 }

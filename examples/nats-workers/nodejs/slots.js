@@ -15,10 +15,6 @@ export class Slots {
     this.#free = size;
   }
 
-  get taken() {
-    return this.size - this.#free;
-  }
-
   /** Waits for one slot. @param {AbortSignal} [signal] @returns {Promise<void>} */
   enter(signal) {
     return new Promise((resolve, reject) => {
@@ -65,4 +61,13 @@ export class Slots {
       else this.#free++;
     }
   }
+}
+
+/** @param {() => void} f */
+export function once(f) {
+  let done = false;
+  return () => {
+    if (!done) f();
+    done = true;
+  };
 }

@@ -14,7 +14,9 @@ import { log } from "./log.js";
 import { maintain } from "./maintain.js";
 import { Metrics } from "./metrics.js";
 import { runQueue } from "./queue.js";
+import { Siding } from "./siding.js";
 import { Slots } from "./slots.js";
+import { Windows } from "./window.js";
 
 // How long things may go on after SIGTERM, in ms. A try that is not done by then is
 // given back.
@@ -59,9 +61,13 @@ export class Worker {
     const db = this.db = new Database(cfg, this.metrics);
     this.endpoints = new Endpoints(db);
     this.sender = new Sender(cfg.batch, cfg.allow);
-    this.slots = { stream: new Slots(cfg.batch), queue: new Slots(cfg.batch) };
+    // Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
+    // batches worth their flush to disk.
+    this.slots = { stream: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
+    this.siding = new Siding();
+    this.windows = new Windows(cfg.batch, (id) => this.endpoints.limit(id));
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
-    this.admits = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
+    this.admits = new Batcher(this.telling, calls.mostAdmitted, sizeOf,
       (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));
     this.reports = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
       (signal, /** @type {import("./report.js").Attempt[]} */ some) => calls.report(db, signal, some));
@@ -133,30 +139,51 @@ export class Worker {
 
   /**
    * Makes one try, or gives the event back untried: to an endpoint that is gone,
-   * after SIGTERM, or when its lease does not hold for as long as a try may take.
+   * after SIGTERM, or when its lease does not hold for as long as a try may take. An
+   * event that takes long frees its slot.
    * @param {import("./event.js").Event} e
+   * @param {() => void} free
    */
-  async send(e) {
+  async send(e, free) {
     const released = outcome("released");
+    const end = this.siding.shunt(free);
     try {
       const ep = await this.endpoints.get(this.asking, e.webhookID);
       if (!ep) return released;
       const came = performance.now();
-      await this.sender.slots.enter(this.taking);
+      await this.windows.enter(this.taking, e.webhookID);
+      let o = released;
       try {
-        this.metrics.turn.observe((performance.now() - came) / 1000);
-        if (this.taking.aborted || e.left() < this.enough(ep.timeout)) return released;
-        const o = await this.sender.try(this.sending, ep, e);
-        if (o.result !== "released") {
-          this.stats.sent(o.duration);
-          this.metrics.tried(o);
-        }
-        return o;
+        o = await this.#try(e, ep, came) ?? released;
       } finally {
-        this.sender.slots.give();
+        this.windows.leave(e.webhookID, o);
       }
+      return o;
     } catch {
       return released; // the process ends, or the endpoints cannot be read
+    } finally {
+      end();
+    }
+  }
+
+  /**
+   * @param {import("./event.js").Event} e
+   * @param {import("./endpoints.js").Endpoint} ep
+   * @param {number} came
+   */
+  async #try(e, ep, came) {
+    const leave = await this.sender.enter(this.taking);
+    try {
+      this.metrics.turn.observe((performance.now() - came) / 1000);
+      if (this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
+      const o = await this.sender.try(this.sending, ep, e);
+      if (o.result !== "released") {
+        this.stats.sent(o.duration);
+        this.metrics.tried(o);
+      }
+      return o;
+    } finally {
+      leave();
     }
   }
 

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	// smallWindow is what a webhook begins with, and what is left of its window when its endpoint is slow.
+	smallWindow = 8
+	// slowAnswer is how long an answer may take that lets a window grow.
+	slowAnswer = time.Second
+	// patience is how long an event may wait for its endpoint before it makes way for others'.
+	patience = 250 * time.Millisecond
+)
+
+// windows bounds for each webhook how many requests are under way and how many
+// events are in hand, so that one endpoint leaves room for the others whatever
+// its backlog is. In hand are at most twice as many as may be under way, so that
+// the database judges the next ones meanwhile.
+type windows struct {
+	most  int                       // BATCH_SIZE
+	limit func(webhookID int32) int // the webhook's own; 0: none
+	room  chan struct{}             // filled when a webhook that a claim left out has room again
+
+	mu   sync.Mutex
+	byID map[int32]*window // those with an event in hand, or one that waits to be
+}
+
+type window struct {
+	size   int
+	busy   int         // requests under way
+	held   int         // events in hand, those under way included
+	turns  []chan bool // events in hand that wait to be sent
+	comers []chan bool // messages that wait to be in hand
+	// behind says that events have waited for long. Messages are then not waited
+	// with: the queue is where the endpoint's events wait, in their order.
+	behind bool
+	// more says that the queue may have rows of it, for which messages leave some
+	// room; wanted that a claim left it out for the lack of it.
+	more, wanted bool
+}
+
+func newWindows(most int, limit func(int32) int) *windows {
+	return &windows{most: most, limit: limit, room: make(chan struct{}, 1), byID: map[int32]*window{}}
+}
+
+func (s *windows) smallest() int { return min(smallWindow, s.most) }
+
+func (s *windows) of(id int32) *window {
+	w := s.byID[id]
+	if w == nil {
+		w = &window{size: s.smallest()}
+		s.byID[id] = w
+	}
+	return w
+}
+
+func (s *windows) bound(id int32, w *window) int {
+	if own := s.limit(id); own > 0 {
+		return min(own, w.size)
+	}
+	return w.size
+}
+
+// settle lets through what may go on after a change.
+func (s *windows) settle(id int32, w *window) {
+	bound := s.bound(id, w)
+	for len(w.turns) > 0 && w.busy < bound {
+		w.busy++
+		w.turns[0] <- true
+		w.turns = w.turns[1:]
+	}
+	if w.held <= bound/2 {
+		w.behind = false
+	}
+	most := 2 * bound
+	if w.more {
+		most = enough(bound)
+	}
+	for len(w.comers) > 0 && (w.behind || w.held < most) {
+		if !w.behind {
+			w.held++
+		}
+		w.comers[0] <- !w.behind
+		w.comers = w.comers[1:]
+	}
+	if w.wanted && w.room(bound) > 0 {
+		w.wanted = false
+		select {
+		case s.room <- struct{}{}:
+		default:
+		}
+	}
+	if w.held == 0 && len(w.comers) == 0 {
+		delete(s.byID, id)
+	}
+}
+
+// enough is so much in hand that a claim for the rest would not be worth it.
+func enough(bound int) int { return bound + bound/2 }
+
+// room is how many rows a claim may bring.
+func (w *window) room(bound int) int {
+	if w.held > enough(bound) {
+		return 0
+	}
+	return 2*bound - w.held
+}
+
+// short says that there would be use for more.
+func (w *window) short(bound int) bool {
+	return w.busy >= bound || len(w.comers) > 0 || w.wanted
+}
+
+// take waits until a message may be in hand. It may not when its endpoint is behind.
+func (s *windows) take(ctx context.Context, id int32) (inHand bool, err error) {
+	come := make(chan bool, 1)
+	s.mu.Lock()
+	w := s.of(id)
+	w.comers = append(w.comers, come)
+	s.settle(id, w)
+	s.mu.Unlock()
+	select {
+	case inHand = <-come:
+		return inHand, nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(w.comers, come); i >= 0 {
+		w.comers = slices.Delete(w.comers, i, i+1)
+	} else if <-come {
+		w.held--
+	}
+	s.settle(id, w)
+	return false, ctx.Err()
+}
+
+// add has an event in hand that the database gave: a row, or a message that it could not move.
+func (s *windows) add(id int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.of(id)
+	w.held++
+	w.more = true
+}
+
+// unsent notes of an event in hand that it is not for its endpoint now: where all
+// are such, the endpoint bounds nothing.
+func (s *windows) unsent(id int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.byID[id]; len(w.turns) == 0 && w.short(s.bound(id, w)) {
+		w.size = min(s.most, w.size+1)
+	}
+}
+
+// put lays an event down that was in hand.
+func (s *windows) put(id int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.byID[id]
+	w.held--
+	s.settle(id, w)
+}
+
+// enter waits until a request for an event in hand may be under way.
+func (s *windows) enter(ctx context.Context, id int32) error {
+	turn := make(chan bool, 1)
+	s.mu.Lock()
+	w := s.byID[id]
+	w.turns = append(w.turns, turn)
+	s.settle(id, w)
+	s.mu.Unlock()
+	if len(turn) > 0 {
+		return nil
+	}
+	late := time.AfterFunc(patience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if slices.Contains(w.turns, turn) {
+			w.behind = true
+			s.settle(id, w)
+		}
+	})
+	defer late.Stop()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(w.turns, turn); i >= 0 {
+		w.turns = slices.Delete(w.turns, i, i+1)
+	} else {
+		w.busy--
+		s.settle(id, w)
+	}
+	return ctx.Err()
+}
+
+// leave ends what enter began, with what became of the request.
+func (s *windows) leave(id int32, o outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.byID[id]
+	w.size = resized(w.size, s.most, w.short(s.bound(id, w)), o)
+	w.busy--
+	s.settle(id, w)
+}
+
+// rooms says for a claim how many rows of each webhook there is room for; "" are
+// all those of which nothing is in hand.
+func (s *windows) rooms() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rooms := map[string]int{"": 2 * s.smallest()}
+	for id, w := range s.byID {
+		n := w.room(s.bound(id, w))
+		w.more, w.wanted = n == 0, n == 0
+		rooms[strconv.Itoa(int(id))] = n
+	}
+	return rooms
+}
+
+// resized is a window's size after a request. It grows while it is too small for an
+// endpoint that answers quickly, and halves with each outage and each slow answer.
+func resized(size, most int, short bool, o outcome) int {
+	switch {
+	case o.result == "released":
+		return size
+	case o.outage() || o.duration > slowAnswer:
+		return max(min(smallWindow, most), size/2)
+	case short:
+		return min(most, size+1)
+	}
+	return size
+}

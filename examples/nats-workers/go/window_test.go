@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAWindowGrowsAndShrinksAsInEveryLanguage(t *testing.T) {
+	var golden struct {
+		Windows []struct {
+			Size, Most, Status, MS, Want int
+			Short                        bool
+			Result                       string
+		}
+	}
+	text, err := os.ReadFile("../../../test/golden/windows.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &golden))
+	require.NotEmpty(t, golden.Windows)
+	for _, c := range golden.Windows {
+		o := outcome{result: c.Result, status: c.Status, duration: time.Duration(c.MS) * time.Millisecond}
+		require.Equal(t, c.Want, resized(c.Size, c.Most, c.Short, o), "%+v", c)
+	}
+}
+
+func unlimited(int32) int { return 0 }
+
+// fill has as many messages of a webhook in hand as there may be, and as many requests under way.
+func fill(t *testing.T, s *windows, id int32) {
+	t.Helper()
+	for range 2 * smallWindow {
+		in, err := s.take(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, in)
+	}
+	for range smallWindow {
+		require.NoError(t, s.enter(t.Context(), id))
+	}
+}
+
+var quick, failed = outcome{result: "answered", status: 200}, outcome{result: "failed"}
+
+func TestAMessageWaitsToBeInHandWhileItsEndpointIsQuick(t *testing.T) {
+	s := newWindows(64, unlimited)
+	fill(t, s, 1)
+	short, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	_, err := s.take(short, 1)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "nothing in hand waits to be sent, so the endpoint is not slow")
+
+	come := make(chan bool, 1)
+	go func() {
+		in, _ := s.take(t.Context(), 1)
+		come <- in
+	}()
+	s.leave(1, quick) // of a full window: it grows by one, and what is in hand by two
+	require.True(t, <-come)
+	in, err := s.take(t.Context(), 2)
+	require.NoError(t, err)
+	require.True(t, in, "each webhook has a window of its own")
+}
+
+func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
+	s := newWindows(64, unlimited)
+	fill(t, s, 1)
+	waiting, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.enter(waiting, 1) }()
+	in, err := s.take(t.Context(), 1)
+	require.NoError(t, err)
+	require.False(t, in)
+
+	// They come by the queue from then on, until little is in hand.
+	stop()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	for range smallWindow {
+		s.leave(1, failed)
+	}
+	for range 2*smallWindow - smallWindow/2 - 1 {
+		s.put(1)
+	}
+	in, err = s.take(t.Context(), 1)
+	require.NoError(t, err)
+	require.False(t, in)
+	s.put(1)
+	in, err = s.take(t.Context(), 1)
+	require.NoError(t, err)
+	require.True(t, in)
+}
+
+func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
+	s := newWindows(64, unlimited)
+	require.Equal(t, map[string]int{"": 16}, s.rooms())
+	fill(t, s, 1)
+	s.add(2)
+	require.Equal(t, map[string]int{"": 16, "1": 0, "2": 15}, s.rooms())
+	for range smallWindow / 2 {
+		require.Empty(t, s.room)
+		s.leave(1, failed)
+		s.put(1)
+	}
+	<-s.room
+	require.Equal(t, 4, s.rooms()["1"])
+}
+
+func TestMessagesLeaveRoomForTheQueue(t *testing.T) {
+	s := newWindows(64, unlimited)
+	fill(t, s, 1)
+	go func() { _, _ = s.take(t.Context(), 1) }()
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.byID[1].comers) > 0
+	}, time.Second, time.Millisecond)
+	require.Equal(t, 0, s.rooms()["1"])
+	for range smallWindow / 2 {
+		require.Empty(t, s.room)
+		s.put(1)
+	}
+	<-s.room
+	require.Equal(t, 4, s.rooms()["1"])
+	// Nothing came of it: the message's turn.
+	s.put(1)
+	require.Equal(t, 2*smallWindow-smallWindow/2, s.byID[1].held)
+}
+
+func TestEventsThatAreNotForTheirEndpointNowWidenItsWindow(t *testing.T) {
+	s := newWindows(64, unlimited)
+	for range 2 * smallWindow {
+		_, err := s.take(t.Context(), 1)
+		require.NoError(t, err)
+	}
+	come := make(chan bool, 1)
+	go func() {
+		in, _ := s.take(t.Context(), 1)
+		come <- in
+	}()
+	for len(come) == 0 {
+		s.unsent(1)
+		s.put(1)
+		_, err := s.take(t.Context(), 1)
+		require.NoError(t, err)
+		time.Sleep(time.Millisecond)
+	}
+	require.Greater(t, s.byID[1].size, smallWindow)
+}
+
+func TestAWindowIsForgottenWithItsLastEvent(t *testing.T) {
+	s := newWindows(64, unlimited)
+	fill(t, s, 1)
+	for range smallWindow {
+		s.leave(1, quick)
+	}
+	for range 2 * smallWindow {
+		s.put(1)
+	}
+	require.Empty(t, s.byID)
+}
+
+func TestAWebhooksOwnLimitBoundsItsWindow(t *testing.T) {
+	s := newWindows(64, func(int32) int { return 1 })
+	for range 2 {
+		in, err := s.take(t.Context(), 1)
+		require.NoError(t, err)
+		require.True(t, in)
+	}
+	require.Equal(t, 0, s.rooms()["1"])
+	require.NoError(t, s.enter(t.Context(), 1))
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.enter(short, 1), context.DeadlineExceeded)
+	s.leave(1, quick)
+	require.NoError(t, s.enter(t.Context(), 1))
+}
+
+func TestAnEventThatWaitsForLongFreesItsSlotWhileThereIsASiding(t *testing.T) {
+	s := make(siding, 1)
+	freed := make(chan int, 2)
+	first := s.shunt(func() { freed <- 1 })
+	require.Equal(t, 1, <-freed)
+	second := s.shunt(func() { freed <- 2 })
+	time.Sleep(2 * patience)
+	require.Empty(t, freed)
+	second()
+	require.Len(t, s, 1)
+	first()
+	require.Empty(t, s)
+	s.shunt(func() { freed <- 3 })()
+	require.Empty(t, freed)
+}

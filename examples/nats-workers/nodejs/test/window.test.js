@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Ended, sleep } from "../context.js";
+import { Siding } from "../siding.js";
+import { patience, resized, smallWindow, Windows } from "../window.js";
+import { golden } from "./golden.js";
+
+const { signal } = new AbortController();
+/** @param {string} result @param {number} status */
+const outcome = (result, status) => ({ result, status, error: "", answer: "", retryAfter: 0, started: 0, duration: 0 });
+const quick = outcome("answered", 200);
+const failed = outcome("failed", 0);
+
+/** A signal that ends soon and keeps the process until then. @param {number} ms */
+function ended(ms) {
+  const c = new AbortController();
+  setTimeout(() => c.abort(), ms);
+  return c.signal;
+}
+
+test("a window grows and shrinks as in every language", () => {
+  const { windows } = golden("windows");
+  assert.ok(windows.length > 0);
+  for (const c of windows) assert.equal(resized(c.size, c.most, c.short, { ...c, duration: c.ms }), c.want, JSON.stringify(c));
+});
+
+/** Has as many messages in hand as there may be, and as many requests under way. @param {Windows} s @param {number} id */
+async function fill(s, id) {
+  for (let n = 0; n < 2 * smallWindow; n++) assert.equal(await s.take(signal, id), true);
+  for (let n = 0; n < smallWindow; n++) await s.enter(signal, id);
+}
+
+test("a message waits to be in hand while its endpoint is quick", async () => {
+  const s = new Windows(64, () => 0);
+  await fill(s, 1);
+  // Nothing in hand waits to be sent, so the endpoint is not slow.
+  await assert.rejects(s.take(ended(2 * patience), 1), Ended);
+  const come = s.take(signal, 1);
+  s.leave(1, quick); // of a full window: it grows by one, and what is in hand by two
+  assert.equal(await come, true);
+  assert.equal(await s.take(signal, 2), true, "each webhook has a window of its own");
+});
+
+test("messages are too many once an event has waited for long", async () => {
+  const s = new Windows(64, () => 0);
+  await fill(s, 1);
+  const waiting = new AbortController();
+  const turn = s.enter(waiting.signal, 1);
+  assert.equal(await s.take(signal, 1), false);
+  // They come by the queue from then on, until little is in hand.
+  waiting.abort();
+  await assert.rejects(turn, Ended);
+  for (let n = 0; n < smallWindow; n++) s.leave(1, failed);
+  for (let n = 0; n < 2 * smallWindow - smallWindow / 2 - 1; n++) s.put(1);
+  assert.equal(await s.take(signal, 1), false);
+  s.put(1);
+  assert.equal(await s.take(signal, 1), true);
+});
+
+test("a claim is told what there is room for, and when there is more", async () => {
+  const s = new Windows(64, () => 0);
+  let more = 0;
+  s.onRoom = () => { more++; };
+  assert.deepEqual(s.rooms(), { "": 16 });
+  await fill(s, 1);
+  s.add(2);
+  assert.deepEqual(s.rooms(), { "": 16, 1: 0, 2: 15 });
+  for (let n = 0; n < smallWindow / 2; n++) {
+    assert.equal(more, 0);
+    s.leave(1, failed);
+    s.put(1);
+  }
+  assert.equal(more, 1);
+  assert.equal(s.rooms()[1], 4);
+});
+
+test("messages leave room for the queue", async () => {
+  const s = new Windows(64, () => 0);
+  let more = 0;
+  s.onRoom = () => { more++; };
+  await fill(s, 1);
+  const come = s.take(signal, 1);
+  assert.equal(s.rooms()[1], 0);
+  for (let n = 0; n < smallWindow / 2; n++) {
+    assert.equal(more, 0);
+    s.put(1);
+  }
+  assert.equal(more, 1);
+  assert.equal(s.rooms()[1], 4);
+  // Nothing came of it: the message's turn.
+  s.put(1);
+  assert.equal(await come, true);
+});
+
+test("events that are not for their endpoint now widen its window", async () => {
+  const s = new Windows(64, () => 0);
+  for (let n = 0; n < 2 * smallWindow; n++) await s.take(signal, 1);
+  const come = s.take(signal, 1);
+  s.unsent(1);
+  s.put(1);
+  assert.equal(await come, true);
+  assert.equal(s.byID.get(1)?.size, smallWindow + 1);
+});
+
+test("a window is forgotten with its last event", async () => {
+  const s = new Windows(64, () => 0);
+  await fill(s, 1);
+  for (let n = 0; n < smallWindow; n++) s.leave(1, quick);
+  for (let n = 0; n < 2 * smallWindow; n++) s.put(1);
+  assert.equal(s.byID.size, 0);
+});
+
+test("a webhook's own limit bounds its window", async () => {
+  const s = new Windows(64, () => 1);
+  for (let n = 0; n < 2; n++) assert.equal(await s.take(signal, 1), true);
+  assert.equal(s.rooms()[1], 0);
+  await s.enter(signal, 1);
+  await assert.rejects(s.enter(ended(20), 1), Ended);
+  s.leave(1, quick);
+  await s.enter(signal, 1);
+});
+
+test("an event that waits for long frees its slot while there is a siding", async () => {
+  const s = new Siding(1);
+  /** @type {number[]} */
+  const freed = [];
+  const first = s.shunt(() => freed.push(1));
+  const second = s.shunt(() => freed.push(2));
+  await sleep(signal, 2 * patience);
+  assert.deepEqual(freed, [1]);
+  first();
+  second();
+  const third = s.shunt(() => freed.push(3));
+  await sleep(signal, 2 * patience);
+  assert.deepEqual(freed, [1, 3]);
+  third();
+});

@@ -1,0 +1,214 @@
+import { Ended, onEnd } from "./context.js";
+
+/** What a webhook begins with, and what is left of its window when its endpoint is slow. */
+export const smallWindow = 8;
+// How long an answer may take that lets a window grow, in ms.
+const slowAnswer = 1000;
+/** How long an event may wait for its endpoint before it makes way for others', in ms. */
+export const patience = 250;
+
+/**
+ * One webhook's: behind says that events have waited for long. Messages are then
+ * not waited with: the queue is where the endpoint's events wait, in their order.
+ * more says that the queue may have rows of it, for which messages leave some room;
+ * wanted that a claim left it out for the lack of it.
+ * @typedef {{size: number, busy: number, held: number, turns: ((go: boolean) => void)[],
+ *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean}} Window
+ */
+
+/**
+ * Bounds for each webhook how many requests are under way (busy) and how many
+ * events are in hand (held), so that one endpoint leaves room for the others
+ * whatever its backlog is. In hand are at most twice as many as may be under way,
+ * so that the database judges the next ones meanwhile.
+ */
+export class Windows {
+  /** Those with an event in hand, or one that waits to be. @type {Map<number, Window>} */
+  byID = new Map();
+  /** Is called when a webhook that a claim left out has room again. */
+  onRoom = () => {};
+
+  /**
+   * @param {number} most BATCH_SIZE
+   * @param {(webhookID: number) => number} limit the webhook's own; 0: none
+   */
+  constructor(most, limit) {
+    this.most = most;
+    this.limit = limit;
+    this.smallest = Math.min(smallWindow, most);
+  }
+
+  /** @param {number} id @returns {Window} */
+  #of(id) {
+    let w = this.byID.get(id);
+    if (!w) {
+      w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false };
+      this.byID.set(id, w);
+    }
+    return w;
+  }
+
+  /** @param {number} id @param {Window} w */
+  #bound(id, w) {
+    return Math.min(this.limit(id) || Infinity, w.size);
+  }
+
+  /** Lets through what may go on after a change. @param {number} id @param {Window} w */
+  #settle(id, w) {
+    const bound = this.#bound(id, w);
+    for (; w.turns.length > 0 && w.busy < bound; w.busy++) w.turns.shift()?.(true);
+    if (w.held <= Math.floor(bound / 2)) w.behind = false;
+    const most = w.more ? enough(bound) : 2 * bound;
+    while (w.comers.length > 0 && (w.behind || w.held < most)) {
+      if (!w.behind) w.held++;
+      w.comers.shift()?.(!w.behind);
+    }
+    if (w.wanted && roomOf(w, bound) > 0) {
+      w.wanted = false;
+      this.onRoom();
+    }
+    if (w.held === 0 && w.comers.length === 0) this.byID.delete(id);
+  }
+
+  /**
+   * Waits until a message may be in hand. It may not when its endpoint is behind.
+   * @param {AbortSignal} signal
+   * @param {number} id
+   */
+  take(signal, id) {
+    const w = this.#of(id);
+    return this.#wait(signal, id, w, w.comers);
+  }
+
+  /** Has an event in hand that the database gave: a row, or a message that it could not move. @param {number} id */
+  add(id) {
+    const w = this.#of(id);
+    w.held++;
+    w.more = true;
+  }
+
+  /**
+   * Notes of an event in hand that it is not for its endpoint now: where all are
+   * such, the endpoint bounds nothing.
+   * @param {number} id
+   */
+  unsent(id) {
+    const w = this.#of(id);
+    if (w.turns.length === 0 && isShort(w, this.#bound(id, w))) w.size = Math.min(this.most, w.size + 1);
+  }
+
+  /** Lays an event down that was in hand. @param {number} id */
+  put(id) {
+    const w = this.#of(id);
+    w.held--;
+    this.#settle(id, w);
+  }
+
+  /**
+   * Waits until a request for an event in hand may be under way.
+   * @param {AbortSignal} signal
+   * @param {number} id
+   */
+  async enter(signal, id) {
+    const w = this.#of(id);
+    const turn = this.#wait(signal, id, w, w.turns);
+    const own = w.turns.at(-1);
+    const late = own && setTimeout(() => {
+      if (!w.turns.includes(own)) return;
+      w.behind = true;
+      this.#settle(id, w);
+    }, patience);
+    try {
+      await turn;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /**
+   * Ends what enter began, with what became of the request.
+   * @param {number} id
+   * @param {import("./deliver.js").Outcome} o
+   */
+  leave(id, o) {
+    const w = this.#of(id);
+    w.size = resized(w.size, this.most, isShort(w, this.#bound(id, w)), o);
+    w.busy--;
+    this.#settle(id, w);
+  }
+
+  /**
+   * Joins those who wait, at their end.
+   * @param {AbortSignal} signal
+   * @param {number} id
+   * @param {Window} w
+   * @param {((go: boolean) => void)[]} list
+   * @returns {Promise<boolean>}
+   */
+  #wait(signal, id, w, list) {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        this.#settle(id, w);
+        return reject(new Ended());
+      }
+      let forget = () => {};
+      const go = (/** @type {boolean} */ whether) => {
+        forget();
+        resolve(whether);
+      };
+      list.push(go);
+      forget = onEnd(signal, () => {
+        list.splice(list.indexOf(go), 1);
+        this.#settle(id, w);
+        reject(new Ended());
+      });
+      this.#settle(id, w);
+    });
+  }
+
+  /**
+   * Says for a claim how many rows of each webhook there is room for; "" are all
+   * those of which nothing is in hand.
+   */
+  rooms() {
+    /** @type {Record<string, number>} */
+    const rooms = { "": 2 * this.smallest };
+    for (const [id, w] of this.byID) {
+      rooms[id] = roomOf(w, this.#bound(id, w));
+      w.more = w.wanted = rooms[id] === 0;
+    }
+    return rooms;
+  }
+}
+
+/** So much in hand that a claim for the rest would not be worth it. @param {number} bound */
+const enough = (bound) => bound + Math.floor(bound / 2);
+
+/** How many rows a claim may bring. @param {Window} w @param {number} bound */
+const roomOf = (w, bound) => w.held > enough(bound) ? 0 : 2 * bound - w.held;
+
+/** Whether there would be use for more. @param {Window} w @param {number} bound */
+const isShort = (w, bound) => w.busy >= bound || w.comers.length > 0 || w.wanted;
+
+/**
+ * A window's size after a request. It grows while it is too small for an endpoint
+ * that answers quickly, and halves with each outage and each slow answer.
+ * @param {number} size
+ * @param {number} most
+ * @param {boolean} short
+ * @param {{result: string, status: number, duration: number}} o
+ */
+export function resized(size, most, short, o) {
+  if (o.result === "released") return size;
+  if (outage(o) || o.duration > slowAnswer) return Math.max(Math.min(smallWindow, most), Math.floor(size / 2));
+  return short ? Math.min(most, size + 1) : size;
+}
+
+/**
+ * Tells from an answer that the endpoint was not there to give one, as the
+ * database sees it: the request itself is not at fault.
+ * @param {{result: string, status: number}} o
+ */
+function outage({ result, status }) {
+  return result === "failed" || status < 200 || status > 499 || [408, 425, 429].includes(status);
+}

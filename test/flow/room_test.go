@@ -1,0 +1,65 @@
+package flow
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+)
+
+// inHand is what workers hold of a webhook.
+const inHand = `SELECT (SELECT count(*) FROM rule_webhook_receipts r WHERE r.webhook_id = w.webhook_id AND r.state = 'leased')
+	+ (SELECT count(*) FROM rule_webhook_queue q WHERE q.webhook_id = w.webhook_id AND q.status = 'processing')`
+
+func TestEndpointsThatHangDelayNobodyAlsoWithABacklogInFrontOfTheOthersEvents(t *testing.T) {
+	for _, c := range []struct {
+		name, mode      string
+		setup           func(*testing.T) *bundle
+		hanging, events int
+	}{
+		{"one in the stream", "nats", func(t *testing.T) *bundle { return setup(t) }, 1, 500},
+		// More than the worker has slots, of each as many as it takes.
+		{"many in the stream", "nats", func(t *testing.T) *bundle { return setup(t) }, 14, 30},
+		{"many in the queue", "queue", func(t *testing.T) *bundle { return setup(t) }, 14, 30},
+		{"one in pgmq", "queue", setupPgmq, 1, 300},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := c.setup(t)
+			var back atomic.Bool
+			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+				return endpoint.Answer{Hang: !back.Load() && strings.HasPrefix(r.Path, "/away")}
+			})
+			for n := range c.hanging {
+				id := b.webhook(t, fmt.Sprint("away-", n+1), c.mode)
+				b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', $2 || n)) FROM generate_series(1, $3) n", id, fmt.Sprintf("away-%d-", id), c.events)
+			}
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 12000")
+			others := names("well", 20)
+			well := b.webhook(t, "well", c.mode)
+			for _, event := range others {
+				publish(t, b.application, well, event)
+			}
+			b.worker(t)
+
+			b.count(t, len(others), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND webhook_id = $1", well)
+			b.count(t, 0, "SELECT count(*) FROM rule_webhook_attempts WHERE webhook_id <> $1", well) // they hang still
+			// Of each eight are under way, as many or fewer wait for their turn, and the rest in the queue.
+			b.count(t, c.hanging, "SELECT count(*) FROM rule_webhooks w WHERE webhook_id <> $1 AND ("+inHand+") BETWEEN 9 AND 16", well)
+			b.count(t, 1, `SELECT (count(*) BETWEEN $1 AND $2)::integer FROM rule_webhook_queue WHERE status = 'pending'`,
+				c.hanging*(c.events-16), c.hanging*(c.events-9))
+			require.Len(t, b.Endpoint.Requests(), len(others)+8*c.hanging)
+			publish(t, b.application, well, "fresh")
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND message_id = 'fresh'")
+			b.count(t, 0, "SELECT count(*) FROM rule_webhook_attempts WHERE webhook_id <> $1", well)
+
+			back.Store(true)
+			b.count(t, c.hanging*c.events, "SELECT count(DISTINCT message_id) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND webhook_id <> $1", well)
+			b.settled(t)
+			b.count(t, c.hanging*c.events, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND webhook_id <> $1", well)
+		})
+	}
+}
