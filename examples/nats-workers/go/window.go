@@ -9,10 +9,8 @@ import (
 )
 
 const (
-	// smallWindow is what a webhook begins with, and what is left of its window when its endpoint is slow.
+	// smallWindow is what a webhook begins with, and what is left of its window when its endpoint is away.
 	smallWindow = 8
-	// slowAnswer is how long an answer may take that lets a window grow.
-	slowAnswer = time.Second
 	// patience is how long an event may wait for its endpoint before it makes way for others'.
 	patience = 250 * time.Millisecond
 )
@@ -229,12 +227,13 @@ func (s *windows) rooms() map[string]int {
 }
 
 // resized is a window's size after a request. It grows while it is too small for an
-// endpoint that answers quickly, and halves with each outage and each slow answer.
+// endpoint that answers, however slowly, since events that wait make way for others';
+// it halves with each outage.
 func resized(size, most int, short bool, o outcome) int {
 	switch {
 	case o.result == "released":
 		return size
-	case o.outage() || o.duration > slowAnswer:
+	case o.outage():
 		return max(min(smallWindow, most), size/2)
 	case short:
 		return min(most, size+1)

@@ -1,9 +1,7 @@
 import { Ended, onEnd } from "./context.js";
 
-/** What a webhook begins with, and what is left of its window when its endpoint is slow. */
+/** What a webhook begins with, and what is left of its window when its endpoint is away. */
 export const smallWindow = 8;
-// How long an answer may take that lets a window grow, in ms.
-const slowAnswer = 1000;
 /** How long an event may wait for its endpoint before it makes way for others', in ms. */
 export const patience = 250;
 
@@ -192,15 +190,16 @@ const isShort = (w, bound) => w.busy >= bound || w.comers.length > 0 || w.wanted
 
 /**
  * A window's size after a request. It grows while it is too small for an endpoint
- * that answers quickly, and halves with each outage and each slow answer.
+ * that answers, however slowly, since events that wait make way for others'; it
+ * halves with each outage.
  * @param {number} size
  * @param {number} most
  * @param {boolean} short
- * @param {{result: string, status: number, duration: number}} o
+ * @param {{result: string, status: number}} o
  */
 export function resized(size, most, short, o) {
   if (o.result === "released") return size;
-  if (outage(o) || o.duration > slowAnswer) return Math.max(Math.min(smallWindow, most), Math.floor(size / 2));
+  if (outage(o)) return Math.max(Math.min(smallWindow, most), Math.floor(size / 2));
   return short ? Math.min(most, size + 1) : size;
 }
 
