@@ -31,7 +31,7 @@ COMMENT ON FUNCTION @extschema@.rule_worker_hello(text, text, text, text[], text
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_endpoints(p_mark pg_snapshot DEFAULT NULL)
 RETURNS TABLE (mark pg_snapshot, webhook_id integer, webhook_name text, url text, method text, headers jsonb,
-               timeout_ms integer, secrets text[], enabled boolean)
+               timeout_ms integer, secrets text[], enabled boolean, max_concurrent integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -47,7 +47,8 @@ BEGIN
         WHERE s.webhook_id = w.webhook_id AND s.expires_at <= clock_timestamp();
     END IF;
     RETURN QUERY
-    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets, e.enabled
+    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets, e.enabled,
+           e.max_concurrent
     FROM (SELECT pg_current_snapshot() AS mark) m
     LEFT JOIN LATERAL (
         SELECT w.*, ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
