@@ -36,7 +36,7 @@ COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer) IS
     'Internal: leases due rows for the endpoints.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(p_now timestamptz)
-RETURNS TABLE (webhook_id integer, accepted_until timestamptz) LANGUAGE sql STABLE ROWS 10
+RETURNS TABLE (webhook_id integer, accepted_until timestamptz, room integer) LANGUAGE sql STABLE ROWS 10
 AS $$
     WITH RECURSIVE pending AS (
         -- Steps from webhook to webhook through the index: a backlog of one costs the others nothing.
@@ -46,9 +46,9 @@ AS $$
         SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
                 WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
         FROM pending p WHERE p.webhook_id IS NOT NULL)
-    SELECT d.webhook_id, d.accepted_until
+    SELECT d.webhook_id, d.accepted_until, l.room
     FROM (
-        SELECT w.webhook_id,
+        SELECT w.webhook_id, w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited,
                CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
                          OR NOT c.jetstream_enabled THEN 'infinity'
                     -- A worker that reaches NATS publishes them, in order.
@@ -63,23 +63,24 @@ AS $$
             SELECT FROM @extschema@.rule_webhook_endpoints e
             WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
     ) d
-    WHERE EXISTS (
+    CROSS JOIN LATERAL (SELECT CASE WHEN d.limited THEN @extschema@._rule_room(d.webhook_id, p_now) END AS room OFFSET 0) l
+    WHERE l.room IS DISTINCT FROM 0 AND (EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now)
        OR (d.accepted_until > '-infinity' AND EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route = 'publish' AND q.next_retry_at <= p_now
-          AND q.created_at <= d.accepted_until))
+          AND q.created_at <= d.accepted_until)))
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz) IS
-    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
+    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given, and how many their limits leave room for.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
     p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean)
 RETURNS bigint[] LANGUAGE sql VOLATILE
 AS $$
     WITH due AS MATERIALIZED (
-        SELECT d.webhook_id, d.accepted_until,
+        SELECT d.webhook_id, d.accepted_until, d.room,
                CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
         FROM @extschema@._rule_due_webhooks(p_now) d ORDER BY random()),
     share AS MATERIALIZED (
@@ -94,7 +95,7 @@ AS $$
                         WHERE q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                           AND q.route <> 'publish' AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
                           AND (NOT due.in_pgmq OR q.pgmq_msg_id IS NULL)
-                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT s.rows FROM share s)
+                        ORDER BY q.next_retry_at, q.queue_id LIMIT least((SELECT s.rows FROM share s), due.room)
                         FOR UPDATE OF q SKIP LOCKED) post
                     UNION ALL
                     SELECT * FROM (
@@ -103,9 +104,9 @@ AS $$
                           AND q.webhook_id = due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
                           AND q.route = 'publish' AND q.created_at <= due.accepted_until
                           AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
-                        ORDER BY q.next_retry_at, q.queue_id LIMIT (SELECT s.rows FROM share s)
+                        ORDER BY q.next_retry_at, q.queue_id LIMIT least((SELECT s.rows FROM share s), due.room)
                         FOR UPDATE OF q SKIP LOCKED) publish) e
-              ORDER BY e.next_retry_at, e.queue_id LIMIT (SELECT s.rows FROM share s)) picked
+              ORDER BY e.next_retry_at, e.queue_id LIMIT least((SELECT s.rows FROM share s), due.room)) picked
           LIMIT p_limit) t
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean) IS
@@ -156,6 +157,7 @@ BEGIN
     CROSS JOIN LATERAL (SELECT q.ctid, q.status, q.next_retry_at FROM @extschema@.rule_webhook_queue q
                         WHERE q.queue_id = u.id OFFSET 0) l
     WHERE l.status = 'pending' AND l.next_retry_at <= p_now;
+    v_ctids := @extschema@._rule_due_rows_within(v_ctids);
     WITH taken AS (
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = p_now + @extschema@._rule_lease(w.timeout_ms),
