@@ -158,7 +158,11 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_room integer;
 BEGIN
+    webhook_ids := '{}';
     rooms := '{}';
+    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+        RETURN;
+    END IF;
     SELECT coalesce(array_agg(w.webhook_id ORDER BY w.webhook_id), '{}') INTO webhook_ids
     FROM @extschema@.rule_webhooks w
     WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) AND w.webhook_id = ANY (p_webhook_ids);
@@ -196,6 +200,9 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_room_wake(p_webhook_ids integer[])
 RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+        RETURN;
+    END IF;
     IF EXISTS (SELECT FROM @extschema@.rule_webhooks w
                WHERE w.max_concurrent IS NOT NULL AND w.webhook_id = ANY (p_webhook_ids) AND EXISTS (
                    SELECT FROM @extschema@.rule_webhook_queue q

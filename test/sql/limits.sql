@@ -4,7 +4,7 @@ SET search_path = re;
 \pset null -
 SELECT rule_webhook_register('slow', 'https://example.com') AS id \gset
 SELECT rule_webhook_register('other', 'https://example.com') AS other \gset
-UPDATE rule_webhooks SET retry_delay_ms = 0;
+UPDATE rule_webhooks SET retry_delay_ms = 30000;
 SELECT t.error($$UPDATE rule_webhooks SET max_concurrent = 0$$);
 SELECT t.error($$UPDATE rule_webhooks SET max_concurrent = 1001$$);
 SELECT t.error($$UPDATE rule_webhooks SET max_per_second = -1$$);
@@ -35,6 +35,7 @@ SELECT pg_temp.claim('w1', 4);
 SELECT pg_temp.claim('w1');
 SELECT pg_temp.claim('w2');
 SELECT * FROM leased ORDER BY 1;
+SELECT webhook_name, reason, count(*), sum(tries) AS tries FROM rule_webhook_undelivered() GROUP BY 1, 2 ORDER BY 1, 2;
 -- What ends gives its place to the next: a delivery, a failure, what was given back. Who waited was not tried.
 SELECT pg_temp.say('w1', 's1', '{"result": "answered", "status": 200}');
 SELECT pg_temp.claim('w2');
