@@ -63,7 +63,7 @@ AS $$
             SELECT FROM @extschema@.rule_webhook_endpoints e
             WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
     ) d
-    CROSS JOIN LATERAL (SELECT CASE WHEN d.limited THEN @extschema@._rule_room(d.webhook_id, p_now) END AS room OFFSET 0) l
+    CROSS JOIN LATERAL (SELECT CASE WHEN d.limited THEN @extschema@._rule_room(d.webhook_id, p_now, p_now) END AS room OFFSET 0) l
     WHERE l.room IS DISTINCT FROM 0 AND (EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now)
@@ -157,7 +157,7 @@ BEGIN
     CROSS JOIN LATERAL (SELECT q.ctid, q.status, q.next_retry_at FROM @extschema@.rule_webhook_queue q
                         WHERE q.queue_id = u.id OFFSET 0) l
     WHERE l.status = 'pending' AND l.next_retry_at <= p_now;
-    v_ctids := @extschema@._rule_due_rows_within(v_ctids);
+    v_ctids := @extschema@._rule_due_rows_within(v_ctids, p_now);
     WITH taken AS (
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = p_now + @extschema@._rule_lease(w.timeout_ms),

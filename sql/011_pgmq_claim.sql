@@ -30,7 +30,7 @@ BEGIN
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
-            v_room := CASE WHEN v_webhook_id = ANY (v_limited) THEN @extschema@._rule_room(v_webhook_id, p_now) END;
+            v_room := CASE WHEN v_webhook_id = ANY (v_limited) THEN @extschema@._rule_room(v_webhook_id, p_now, p_now) END;
             CONTINUE WHEN v_room = 0;
             SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
                    coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids

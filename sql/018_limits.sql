@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_slots(integer) IS
     'Internal: events that were taken within max_concurrent, with their lease where there still is one.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room(p_webhook_id integer, p_leased_after timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_room(p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz)
 RETURNS integer LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
@@ -48,21 +48,18 @@ BEGIN
         FROM @extschema@._rule_slots(p_webhook_id) s WHERE s.lease_until > p_leased_after;
     END IF;
     IF v_webhook.max_per_second IS NOT NULL THEN
-        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.tokens), max(b.refilled_at), v_webhook.max_per_second,
-                                                            clock_timestamp())))
+        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.tokens), max(b.refilled_at), v_webhook.max_per_second, p_now)))
         INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
     END IF;
     RETURN v_room;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room(integer, timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_room(integer, timestamptz, timestamptz) IS
     'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time. Only a guess for who has not locked its bucket.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room_lock(p_webhook_id integer)
+CREATE OR REPLACE FUNCTION @extschema@._rule_room_lock(p_webhook_id integer, p_now timestamptz)
 RETURNS integer LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_now timestamptz := clock_timestamp();
 BEGIN
     PERFORM FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -75,36 +72,36 @@ BEGIN
         END IF;
     END IF;
     -- A lease that ran out ends before another event has its slot: its worker could still renew it.
-    IF EXISTS (SELECT FROM @extschema@._rule_slots(p_webhook_id) s WHERE s.lease_until <= v_now) THEN
+    IF EXISTS (SELECT FROM @extschema@._rule_slots(p_webhook_id) s WHERE s.lease_until <= p_now) THEN
         PERFORM @extschema@._rule_leases_end();
         WITH gone AS (
             SELECT l.place
             FROM @extschema@._rule_slots(p_webhook_id) s CROSS JOIN LATERAL (
                 SELECT r.ctid AS place, r.state, r.lease_until FROM @extschema@.rule_webhook_receipts r
-                WHERE s.lease_until <= v_now
+                WHERE s.lease_until <= p_now
                   AND r.webhook_id = p_webhook_id AND r.message_id = s.message_id AND r.redelivery = s.redelivery
                 FOR UPDATE SKIP LOCKED) l
-            WHERE l.state = 'leased' AND l.lease_until <= v_now)
+            WHERE l.state = 'leased' AND l.lease_until <= p_now)
         UPDATE @extschema@.rule_webhook_receipts r
         SET state = 'waiting', leased_by = NULL, lease_until = NULL, lease_losses = r.lease_losses + 1
         FROM gone WHERE r.ctid = gone.place;
     END IF;
     -- What is still leased after its time is locked by a transaction that renews or ends it.
-    RETURN @extschema@._rule_room(p_webhook_id, '-infinity');
+    RETURN @extschema@._rule_room(p_webhook_id, p_now, '-infinity');
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room_lock(integer) IS
+COMMENT ON FUNCTION @extschema@._rule_room_lock(integer, timestamptz) IS
     'Internal: locks the bucket of a webhook with limits and says how many events may be taken; NULL: another worker has it.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room_use(p_webhook_id integer, p_message_ids text[], p_redeliveries integer[])
+CREATE OR REPLACE FUNCTION @extschema@._rule_room_use(
+    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_now timestamptz)
 RETURNS void LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_now timestamptz := clock_timestamp();
 BEGIN
     UPDATE @extschema@.rule_webhook_buckets b
-    SET tokens = @extschema@._rule_tokens(b.tokens, b.refilled_at, w.max_per_second, v_now) - cardinality(p_message_ids),
-        refilled_at = v_now
+    SET tokens = @extschema@._rule_tokens(b.tokens, b.refilled_at, w.max_per_second, p_now) - cardinality(p_message_ids),
+        -- Another worker's call may have begun later and been quicker.
+        refilled_at = CASE WHEN b.refilled_at > p_now AND b.refilled_at <= clock_timestamp() THEN b.refilled_at ELSE p_now END
     FROM @extschema@.rule_webhooks w
     WHERE b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.max_per_second IS NOT NULL;
     DELETE FROM @extschema@.rule_webhook_slots s USING @extschema@._rule_slots(p_webhook_id) old
@@ -116,10 +113,10 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room_use(integer, text[], integer[]) IS
+COMMENT ON FUNCTION @extschema@._rule_room_use(integer, text[], integer[], timestamptz) IS
     'Internal: counts events that are taken of a webhook whose bucket is locked.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[])
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
 RETURNS tid[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -139,23 +136,23 @@ BEGIN
         WHERE q.ctid = ANY (p_places) AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
         GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
-        v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_room_lock(v_webhook.webhook_id), 0));
+        v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_room_lock(v_webhook.webhook_id, p_now), 0));
         IF v_room > 0 THEN
-            PERFORM @extschema@._rule_room_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room], v_webhook.redeliveries[:v_room]);
+            PERFORM @extschema@._rule_room_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room], v_webhook.redeliveries[:v_room], p_now);
         END IF;
         v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
     END LOOP;
     RETURN v_places;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_due_rows_within(tid[]) IS
+COMMENT ON FUNCTION @extschema@._rule_due_rows_within(tid[], timestamptz) IS
     'Internal: those of some locked queue rows that the limits of their endpoints let be taken, counted.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_rooms(p_webhook_ids integer[], OUT webhook_ids integer[], OUT rooms integer[])
+CREATE OR REPLACE FUNCTION @extschema@._rule_rooms(
+    p_webhook_ids integer[], p_now timestamptz, OUT webhook_ids integer[], OUT rooms integer[])
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
     v_room integer;
 BEGIN
     webhook_ids := '{}';
@@ -169,31 +166,31 @@ BEGIN
     FOR i IN 1 .. cardinality(webhook_ids) LOOP
         -- What waits in the queue was first, and would wait for ever behind a stream that is full enough.
         IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.webhook_id = webhook_ids[i] AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= v_now) THEN
+                   WHERE q.webhook_id = webhook_ids[i] AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now) THEN
             v_room := 0;
         ELSE
-            v_room := @extschema@._rule_room_lock(webhook_ids[i]);
+            v_room := @extschema@._rule_room_lock(webhook_ids[i], p_now);
             IF v_room IS NULL THEN
-                v_room := CASE @extschema@._rule_room(webhook_ids[i], v_now) WHEN 0 THEN 0 ELSE -1 END;
+                v_room := CASE @extschema@._rule_room(webhook_ids[i], p_now, p_now) WHEN 0 THEN 0 ELSE -1 END;
             END IF;
         END IF;
         rooms := rooms || v_room;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_rooms(integer[]) IS
+COMMENT ON FUNCTION @extschema@._rule_rooms(integer[], timestamptz) IS
     'Internal: those of some webhooks that have limits, and how many of their events may be taken from a stream; -1: not now, but soon.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_rooms_use(
-    p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[])
+    p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_now timestamptz)
 RETURNS void LANGUAGE sql VOLATILE
 AS $$
-    SELECT @extschema@._rule_room_use(e.webhook_id, array_agg(e.message_id), array_agg(0))
+    SELECT @extschema@._rule_room_use(e.webhook_id, array_agg(e.message_id), array_agg(0), p_now)
     FROM unnest(p_webhook_ids, p_message_ids, p_verdicts) AS e (webhook_id, message_id, verdict)
     WHERE e.verdict = 'deliver' AND e.webhook_id = ANY (p_limited)
     GROUP BY e.webhook_id
 $$;
-COMMENT ON FUNCTION @extschema@._rule_rooms_use(integer[], integer[], text[], text[]) IS
+COMMENT ON FUNCTION @extschema@._rule_rooms_use(integer[], integer[], text[], text[], timestamptz) IS
     'Internal: counts what was taken from a stream of webhooks with limits.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_room_wake(p_webhook_ids integer[])
