@@ -142,3 +142,4 @@ SELECT (SELECT count(*) FROM rule_webhook_buckets) AS buckets, (SELECT count(*) 
 SELECT rule_webhook_delete(:other) AS deleted;
 DELETE FROM rule_webhook_queue;
 DELETE FROM rule_webhook_attempts;
+DELETE FROM rule_webhook_drops;
