@@ -138,7 +138,8 @@ BEGIN
     LOOP
         v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_room_lock(v_webhook.webhook_id, p_now), 0));
         IF v_room > 0 THEN
-            PERFORM @extschema@._rule_room_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room], v_webhook.redeliveries[:v_room], p_now);
+            PERFORM @extschema@._rule_room_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
+                                               v_webhook.redeliveries[:v_room], p_now);
         END IF;
         v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
     END LOOP;
@@ -166,7 +167,8 @@ BEGIN
     FOR i IN 1 .. cardinality(webhook_ids) LOOP
         -- What waits in the queue was first, and would wait for ever behind a stream that is full enough.
         IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.webhook_id = webhook_ids[i] AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now) THEN
+                   WHERE q.webhook_id = webhook_ids[i] AND q.status = 'pending' AND q.route <> 'publish'
+                     AND q.next_retry_at <= p_now) THEN
             v_room := 0;
         ELSE
             v_room := @extschema@._rule_room_lock(webhook_ids[i], p_now);
