@@ -63,7 +63,7 @@ AS $$
             SELECT FROM @extschema@.rule_webhook_endpoints e
             WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
     ) d
-    CROSS JOIN LATERAL (SELECT CASE WHEN d.limited THEN @extschema@._rule_room(d.webhook_id, p_now, p_now) END AS room OFFSET 0) l
+    CROSS JOIN LATERAL (SELECT CASE WHEN d.limited THEN @extschema@._rule_limit_room(d.webhook_id, p_now, p_now) END AS room OFFSET 0) l
     WHERE l.room IS DISTINCT FROM 0 AND (EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now)

@@ -35,7 +35,7 @@ BEGIN
           FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
 
     v_now := clock_timestamp();
-    SELECT l.webhook_ids, l.rooms INTO v_limited, v_rooms FROM @extschema@._rule_rooms(p_webhook_ids, v_now) l;
+    SELECT l.webhook_ids, l.rooms INTO v_limited, v_rooms FROM @extschema@._rule_limits(p_webhook_ids, v_now) l;
     v_alone := EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                        WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now);
     -- One statement, so that an event on its way from the receipts into the queue is seen in one of them. Each look stands
@@ -233,7 +233,7 @@ BEGIN
     END LOOP;
 
     IF v_limited <> '{}' THEN
-        PERFORM @extschema@._rule_rooms_use(v_limited, p_webhook_ids, p_message_ids, v_verdicts, v_now);
+        PERFORM @extschema@._rule_limits_use(v_limited, p_webhook_ids, p_message_ids, v_verdicts, v_now);
     END IF;
 
     RETURN QUERY

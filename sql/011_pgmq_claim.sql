@@ -7,7 +7,7 @@ DECLARE
     v_webhooks integer[];
     v_webhook_id integer;
     v_limited integer[];
-    v_room integer;
+    v_free integer;
     v_round integer := 0;
     v_left integer;
     v_before integer;
@@ -30,13 +30,13 @@ BEGIN
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
-            v_room := CASE WHEN v_webhook_id = ANY (v_limited) THEN @extschema@._rule_room(v_webhook_id, p_now, p_now) END;
-            CONTINUE WHEN v_room = 0;
+            v_free := CASE WHEN v_webhook_id = ANY (v_limited) THEN @extschema@._rule_limit_room(v_webhook_id, p_now, p_now) END;
+            CONTINUE WHEN v_free = 0;
             SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
                    coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids
             INTO v_read
             FROM pgmq.read(@extschema@._rule_pgmq_queue(v_webhook_id), 60,
-                           least(v_room, ceil(v_left::numeric / cardinality(v_webhooks))::integer << v_round), '{}'::jsonb) r;
+                           least(v_free, ceil(v_left::numeric / cardinality(v_webhooks))::integer << v_round), '{}'::jsonb) r;
             SELECT coalesce(array_agg(l.queue_id), '{}') INTO v_due
             FROM (SELECT q.queue_id
                   FROM unnest(v_read.msg_ids, v_read.queue_ids) AS m (msg_id, queue_id)

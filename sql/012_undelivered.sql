@@ -37,7 +37,7 @@ BEGIN
     LEFT JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
     LEFT JOIN (SELECT f.webhook_id FROM @extschema@.rule_webhooks f
                WHERE (f.max_concurrent IS NOT NULL OR f.max_per_second IS NOT NULL)
-                 AND @extschema@._rule_room(f.webhook_id, clock_timestamp(), clock_timestamp()) = 0 OFFSET 0) l ON l.webhook_id = q.webhook_id
+                 AND @extschema@._rule_limit_room(f.webhook_id, clock_timestamp(), clock_timestamp()) = 0 OFFSET 0) l ON l.webhook_id = q.webhook_id
     WHERE (q.webhook_id = p_webhook_id OR p_webhook_id IS NULL)
       AND (q.status IN ('pending', 'processing') OR (q.status = 'failed' AND q.redelivered_at IS NULL))
     UNION ALL

@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_slots(integer) IS
     'Internal: events that were taken within max_concurrent, with their lease where there still is one.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room(p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_room(p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz)
 RETURNS integer LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
@@ -54,10 +54,10 @@ BEGIN
     RETURN v_room;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room(integer, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz) IS
     'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time. Only a guess for who has not locked its bucket.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room_lock(p_webhook_id integer, p_now timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(p_webhook_id integer, p_now timestamptz)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -87,13 +87,13 @@ BEGIN
         FROM gone WHERE r.ctid = gone.place;
     END IF;
     -- What is still leased after its time is locked by a transaction that renews or ends it.
-    RETURN @extschema@._rule_room(p_webhook_id, p_now, '-infinity');
+    RETURN @extschema@._rule_limit_room(p_webhook_id, p_now, '-infinity');
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room_lock(integer, timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz) IS
     'Internal: locks the bucket of a webhook with limits and says how many events may be taken; NULL: another worker has it.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room_use(
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_use(
     p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_now timestamptz)
 RETURNS void LANGUAGE plpgsql
 AS $$
@@ -113,7 +113,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room_use(integer, text[], integer[], timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], timestamptz) IS
     'Internal: counts events that are taken of a webhook whose bucket is locked.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
@@ -136,9 +136,9 @@ BEGIN
         WHERE q.ctid = ANY (p_places) AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
         GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
-        v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_room_lock(v_webhook.webhook_id, p_now), 0));
+        v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now), 0));
         IF v_room > 0 THEN
-            PERFORM @extschema@._rule_room_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
+            PERFORM @extschema@._rule_limit_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
                                                v_webhook.redeliveries[:v_room], p_now);
         END IF;
         v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
@@ -149,7 +149,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_due_rows_within(tid[], timestamptz) IS
     'Internal: those of some locked queue rows that the limits of their endpoints let be taken, counted.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_rooms(
+CREATE OR REPLACE FUNCTION @extschema@._rule_limits(
     p_webhook_ids integer[], p_now timestamptz, OUT webhook_ids integer[], OUT rooms integer[])
 LANGUAGE plpgsql
 AS $$
@@ -171,31 +171,31 @@ BEGIN
                      AND q.next_retry_at <= p_now) THEN
             v_room := 0;
         ELSE
-            v_room := @extschema@._rule_room_lock(webhook_ids[i], p_now);
+            v_room := @extschema@._rule_limit_lock(webhook_ids[i], p_now);
             IF v_room IS NULL THEN
-                v_room := CASE @extschema@._rule_room(webhook_ids[i], p_now, p_now) WHEN 0 THEN 0 ELSE -1 END;
+                v_room := CASE @extschema@._rule_limit_room(webhook_ids[i], p_now, p_now) WHEN 0 THEN 0 ELSE -1 END;
             END IF;
         END IF;
         rooms := rooms || v_room;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_rooms(integer[], timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_limits(integer[], timestamptz) IS
     'Internal: those of some webhooks that have limits, and how many of their events may be taken from a stream; -1: not now, but soon.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_rooms_use(
+CREATE OR REPLACE FUNCTION @extschema@._rule_limits_use(
     p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_now timestamptz)
 RETURNS void LANGUAGE sql VOLATILE
 AS $$
-    SELECT @extschema@._rule_room_use(e.webhook_id, array_agg(e.message_id), array_agg(0), p_now)
+    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), p_now)
     FROM unnest(p_webhook_ids, p_message_ids, p_verdicts) AS e (webhook_id, message_id, verdict)
     WHERE e.verdict = 'deliver' AND e.webhook_id = ANY (p_limited)
     GROUP BY e.webhook_id
 $$;
-COMMENT ON FUNCTION @extschema@._rule_rooms_use(integer[], integer[], text[], text[], timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_limits_use(integer[], integer[], text[], text[], timestamptz) IS
     'Internal: counts what was taken from a stream of webhooks with limits.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_room_wake(p_webhook_ids integer[])
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_wake(p_webhook_ids integer[])
 RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -211,7 +211,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_room_wake(integer[]) IS
+COMMENT ON FUNCTION @extschema@._rule_limit_wake(integer[]) IS
     'Internal: a report gave slots back, which an idle worker can have for what waits in the queue.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_limits_gone()
