@@ -32,7 +32,6 @@ $psql$;
 -- A worker says how many more events of each webhook it takes, and which of the stream's are too many. Nothing of it is kept.
 
 -- Their arguments or results are others from here on.
-DROP FUNCTION IF EXISTS @extschema@.rule_worker_claim(text, integer, text[]);
 DROP FUNCTION IF EXISTS @extschema@._rule_claim_post(text, integer);
 DROP FUNCTION IF EXISTS @extschema@._rule_due_webhooks(timestamptz);
 DROP FUNCTION IF EXISTS @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean);

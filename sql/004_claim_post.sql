@@ -50,9 +50,9 @@ AS $$
         SELECT (SELECT q.webhook_id FROM @extschema@.rule_webhook_queue q
                 WHERE q.status = 'pending' AND q.webhook_id > p.webhook_id ORDER BY q.webhook_id LIMIT 1)
         FROM pending p WHERE p.webhook_id IS NOT NULL)
-    SELECT d.webhook_id, d.accepted_until, d.room
+    SELECT d.webhook_id, d.accepted_until, l.room
     FROM (
-        SELECT w.webhook_id, @extschema@._rule_room(p_room, w.webhook_id) AS room,
+        SELECT w.webhook_id, w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited,
                CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
                          OR NOT c.jetstream_enabled THEN 'infinity'
                     -- A worker that reaches NATS publishes them, in order.
@@ -67,7 +67,10 @@ AS $$
             SELECT FROM @extschema@.rule_webhook_endpoints e
             WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
     ) d
-    WHERE d.room IS DISTINCT FROM 0 AND (EXISTS (
+    CROSS JOIN LATERAL (
+        SELECT least(@extschema@._rule_room(p_room, d.webhook_id),
+                     CASE WHEN d.limited THEN @extschema@._rule_limit_room(d.webhook_id, p_now, p_now) END) AS room OFFSET 0) l
+    WHERE l.room IS DISTINCT FROM 0 AND (EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now)
        OR (d.accepted_until > '-infinity' AND EXISTS (
@@ -76,7 +79,7 @@ AS $$
           AND q.created_at <= d.accepted_until)))
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_webhooks(timestamptz, jsonb) IS
-    'Internal: webhooks that there is room for with rows that are due for their endpoint, those for NATS only where accepted before the time given.';
+    'Internal: webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given, and how many there is room for, by the worker and by their limits.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
     p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean, p_room jsonb)
@@ -160,6 +163,7 @@ BEGIN
     CROSS JOIN LATERAL (SELECT q.ctid, q.status, q.next_retry_at FROM @extschema@.rule_webhook_queue q
                         WHERE q.queue_id = u.id OFFSET 0) l
     WHERE l.status = 'pending' AND l.next_retry_at <= p_now;
+    v_ctids := @extschema@._rule_due_rows_within(v_ctids, p_now);
     WITH taken AS (
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = p_now + @extschema@._rule_lease(w.timeout_ms),

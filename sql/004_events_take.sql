@@ -20,6 +20,10 @@ DECLARE
     v_aside text;
     v_moved record;
     v_aside_all integer[] := '{}';
+    -- Webhooks with limits, and how many of their events may be taken.
+    v_limited integer[];
+    v_rooms integer[];
+    v_room integer;
     v_rows_aside integer[] := '{}';
     v_queue_rows integer[] := '{}';
     v_receipts integer[] := '{}';
@@ -32,6 +36,7 @@ BEGIN
           FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
 
     v_now := clock_timestamp();
+    SELECT l.webhook_ids, l.rooms INTO v_limited, v_rooms FROM @extschema@._rule_limits(p_webhook_ids, v_now) l;
     v_alone := EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                        WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now);
     -- One statement, so that an event on its way from the receipts into the queue is seen in one of them. Each look stands
@@ -57,6 +62,7 @@ BEGIN
             WHERE b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed' OFFSET 0) b ON true
         ORDER BY u.n
     LOOP
+        v_room := v_rooms[array_position(v_limited, v_event.webhook_id)];
         -- What has to wait for long waits in the queue: a stream has few places for what is taken and not settled.
         v_aside := CASE
             WHEN v_event.enabled IS FALSE THEN 'the webhook is disabled'
@@ -64,7 +70,8 @@ BEGIN
             WHEN v_event.breaker_state = 'open' AND v_event.open_ms > 4000 AND v_event.open_until > v_now
             THEN 'its endpoint is away'
             WHEN v_event.losses >= 3 THEN 'three leases ran out on it'
-            WHEN p_overflow[v_event.n] THEN 'its endpoint is behind' END;
+            WHEN p_overflow[v_event.n] THEN 'its endpoint is behind'
+            WHEN v_room = 0 THEN 'its endpoint is at its limit' END;
         IF v_event.status = 'success' OR v_event.state = 'done' THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'delivered already';
@@ -107,6 +114,10 @@ BEGIN
             v_verdicts[v_event.n] := v_moved.verdict;
             v_reasons[v_event.n] := coalesce(v_moved.reason, v_aside);
             v_waits[v_event.n] := v_moved.wait_ms;
+        ELSIF v_room < 0 THEN
+            v_verdicts[v_event.n] := 'wait';
+            v_reasons[v_event.n] := 'another worker takes up to its endpoint''s limit';
+            v_waits[v_event.n] := 50;
         ELSIF v_event.breaker_state IS NOT NULL AND NOT @extschema@._rule_breaker_pass(v_event.webhook_id) THEN
             v_verdicts[v_event.n] := 'wait';
             v_reasons[v_event.n] := 'its endpoint is away';
@@ -116,6 +127,9 @@ BEGIN
             v_verdicts[v_event.n] := 'wait';
             v_reasons[v_event.n] := 'another worker is taking it';
             v_waits[v_event.n] := 50;
+            IF v_room IS NOT NULL THEN
+                v_rooms[array_position(v_limited, v_event.webhook_id)] := v_room - 1;
+            END IF;
             IF v_event.queue_id IS NOT NULL THEN
                 v_queue_rows := v_queue_rows || v_event.n;
             ELSIF v_event.state IS NOT NULL THEN
@@ -232,6 +246,10 @@ BEGIN
         v_verdicts[v_event.n] := 'deliver';
         v_tries[v_event.n] := 1;
     END LOOP;
+
+    IF v_limited <> '{}' THEN
+        PERFORM @extschema@._rule_limits_use(v_limited, p_webhook_ids, p_message_ids, v_verdicts, v_now);
+    END IF;
 
     RETURN QUERY
     SELECT k.n, v_verdicts[k.n], CASE WHEN v_verdicts[k.n] <> 'deliver' THEN v_reasons[k.n] END,

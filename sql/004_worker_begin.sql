@@ -40,7 +40,7 @@ AS $$
           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
           AND l.classid = 1919247717 AND l.objid = (p_key::bigint & 4294967295)::oid
           -- NULL: a prepared transaction, which no worker makes.
-          AND pg_catalog.has_function_privilege(a.usesysid, '@extschema@.rule_worker_claim(text, integer, text[], jsonb)', 'EXECUTE')
+          AND pg_catalog.has_function_privilege(a.usesysid, '@extschema@.rule_worker_claim(text, integer, text[])', 'EXECUTE')
               IS NOT TRUE)
 $$;
 COMMENT ON FUNCTION @extschema@._rule_event_lock_is_strange(integer) IS

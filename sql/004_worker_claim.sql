@@ -1,7 +1,7 @@
 -- Queue rows: to NATS again where it can take them, else to the endpoint, round over the webhooks.
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(
-    p_consumer text, p_limit integer, p_streams text[], p_room jsonb DEFAULT NULL)
+    p_consumer text, p_limit integer, p_streams text[], p_room jsonb)
 RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,
                payload text, stream text, subject text, headers jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
@@ -49,7 +49,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[], jsonb) IS
-    'For workers: leases due queue rows, each with what to do: post to the endpoint, or publish to NATS with the headers given. p_room is how many to post at most of each webhook, {"7": 0, "": 16}, where "" are those not named; without it there is no such limit.';
+    'For workers: leases due queue rows, each with what to do: post to the endpoint, or publish to NATS with the headers given. p_room is how many to post at most of each webhook, {"7": 0, "": 16}, where "" are those not named; NULL is no such limit.';
+
+CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(p_consumer text, p_limit integer, p_streams text[])
+RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,
+               payload text, stream text, subject text, headers jsonb)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM @extschema@.rule_worker_claim(p_consumer, p_limit, p_streams, NULL) $$;
+COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[]) IS
+    'For workers that know of no room: leases due queue rows.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_config_of(p_config_id integer)
 RETURNS integer LANGUAGE sql STABLE

@@ -113,6 +113,7 @@ BEGIN
         PERFORM @extschema@._rule_events_delivered(p_consumer, v_receipts, v_queue_ids, v_well, v_message_ids, v_redeliveries,
                                                    v_tries, v_paths, v_ms_ago, v_durations, v_statuses);
     END IF;
+    PERFORM @extschema@._rule_limit_wake(v_well || v_ill);
     PERFORM @extschema@._rule_endpoints_note(v_well, v_ill, v_ill_statuses, v_ill_ms_ago);
 END
 $$;

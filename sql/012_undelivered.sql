@@ -28,11 +28,16 @@ BEGIN
                 WHEN q.status = 'processing' THEN 'leased'
                 WHEN q.route = 'publish' THEN 'waiting for NATS'
                 WHEN q.route = 'stream' AND q.retry_count = 0 AND w.enabled AND w.held_since IS NULL THEN 'in the stream'
+                WHEN l.webhook_id IS NOT NULL AND q.next_retry_at <= clock_timestamp() AND w.enabled AND w.held_since IS NULL
+                     AND coalesce(e.breaker_state, 'closed') = 'closed' THEN 'at its limit'
                 ELSE @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count) END,
            q.error_message, q.retry_count, q.created_at, CASE q.status WHEN 'pending' THEN q.next_retry_at END
     FROM @extschema@.rule_webhook_queue q
     LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
     LEFT JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
+    LEFT JOIN (SELECT f.webhook_id FROM @extschema@.rule_webhooks f
+               WHERE (f.max_concurrent IS NOT NULL OR f.max_per_second IS NOT NULL)
+                 AND @extschema@._rule_limit_room(f.webhook_id, clock_timestamp(), clock_timestamp()) = 0 OFFSET 0) l ON l.webhook_id = q.webhook_id
     WHERE (q.webhook_id = p_webhook_id OR p_webhook_id IS NULL)
       AND (q.status IN ('pending', 'processing') OR (q.status = 'failed' AND q.redelivered_at IS NULL))
     UNION ALL
@@ -70,4 +75,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_undelivered(integer) IS
-    'What has been accepted and has not arrived, oldest first, and why: waiting, retrying, leased, held, disabled, breaker open, waiting for NATS, in the stream, not published, expired or dead letter, with the last error.';
+    'What has been accepted and has not arrived, oldest first, and why: waiting, retrying, leased, held, disabled, breaker open, at its limit, waiting for NATS, in the stream, not published, expired or dead letter, with the last error.';

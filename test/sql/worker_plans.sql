@@ -15,6 +15,13 @@ SELECT pg_stat_force_next_flush();
 SELECT sum(idx_tup_read) - :read < 5000 AS few_were_read FROM pg_stat_user_indexes
 WHERE schemaname = 're' AND relname = 'rule_webhook_queue';
 SELECT count(*) AS claimed FROM rule_webhook_queue WHERE status = 'processing';
+-- A webhook at its limit is not searched either.
+UPDATE rule_webhooks SET max_concurrent = 32 WHERE webhook_id = :id;
+DO $$ BEGIN FOR i IN 1 .. 12 LOOP PERFORM count(*) FROM re.rule_worker_claim('w', 500, '{}'); END LOOP; END $$;
+SELECT pg_stat_force_next_flush();
+SELECT sum(idx_tup_read) - :read < 10000 AS few_were_read FROM pg_stat_user_indexes
+WHERE schemaname = 're' AND relname = 'rule_webhook_queue';
+SELECT count(*) AS claimed FROM rule_webhook_queue WHERE status = 'processing';
 SELECT rule_webhook_delete(:id);
 
 -- What goes back to NATS is found past what a disabled webhook has there, the oldest first.

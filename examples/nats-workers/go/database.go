@@ -28,6 +28,8 @@ type database struct {
 
 	schema atomic.Pointer[string] // quoted; nil before it is looked up
 	away   atomic.Int64           // when the last line about an outage was logged; 0: Postgres is there
+	// claimRoom says that claim may be told what there is room for, since hello said so.
+	claimRoom atomic.Bool
 }
 
 func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
@@ -164,6 +166,8 @@ type settings struct {
 	// Streams are those that hello was asked for and that rows of the queue wait
 	// for, as NATS wants them.
 	Streams map[string]json.RawMessage `json:"streams"`
+	// ClaimRoom says that claim may be told what there is room for.
+	ClaimRoom bool `json:"claim_room"`
 }
 
 var capabilities = []string{"post", "publish", "v1", "v1a"}
@@ -181,7 +185,11 @@ func (d *database) hello(ctx context.Context, once bool, streams []string) (*wel
 		}
 		w.lease = time.Duration(leaseMS) * time.Millisecond
 		w.settings = settings{HeartbeatMS: 5000, PollMS: 250, EndpointsMS: 1000}
-		return json.Unmarshal([]byte(text), &w.settings)
+		if err := json.Unmarshal([]byte(text), &w.settings); err != nil {
+			return err
+		}
+		d.claimRoom.Store(w.ClaimRoom)
+		return nil
 	})
 	return w, err
 }
@@ -195,7 +203,6 @@ type endpointRow struct {
 	headers   string
 	timeoutMS int64
 	secrets   []string
-	limit     int
 }
 
 // endpoints answers what changed since mark ("" for all) and the new mark.
@@ -207,25 +214,24 @@ func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointR
 			since = &mark
 		}
 		rs, err := d.pool.Query(ctx, `SELECT mark::text, webhook_id, webhook_name, url, method,
-			headers::text, timeout_ms, secrets,
-			(pg_catalog.to_jsonb(e) OPERATOR(pg_catalog.->>) 'max_concurrent')::integer FROM `+schema+
-			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot) e`, since)
+			headers::text, timeout_ms, secrets FROM `+schema+
+			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, since)
 		if err != nil {
 			return err
 		}
 		defer rs.Close()
 		for rs.Next() {
-			var id, timeout, limit *int32
+			var id, timeout *int32
 			var name, url, method, headers *string
 			var secrets []string
-			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets, &limit); err != nil {
+			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets); err != nil {
 				return err
 			}
 			if id == nil {
 				continue
 			}
 			rows = append(rows, endpointRow{*id, deref(name), deref(url), deref(method),
-				deref(headers), int64(deref(timeout)), secrets, int(deref(limit))})
+				deref(headers), int64(deref(timeout)), secrets})
 		}
 		return rs.Err()
 	})
@@ -260,9 +266,12 @@ func (d *database) claim(ctx context.Context, limit int, streams []string, rooms
 			return err
 		}
 		rows, start = nil, time.Now()
+		what, args := `.rule_worker_claim($1, $2, $3)`, []any{d.consumer, limit, streams}
+		if d.claimRoom.Load() {
+			what, args = `.rule_worker_claim($1, $2, $3, $4::jsonb)`, append(args, string(room))
+		}
 		rs, err := d.pool.Query(ctx, `SELECT queue_id, action, webhook_id, message_id, redelivery, try,
-			payload, stream, subject, headers::text FROM `+schema+`.rule_worker_claim($1, $2, $3, $4::jsonb)`,
-			d.consumer, limit, streams, string(room))
+			payload, stream, subject, headers::text FROM `+schema+what, args...)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,6 @@ type endpoint struct {
 	header  http.Header
 	timeout time.Duration
 	keys    []signingKey
-	limit   int // requests at once, of all workers together; 0: no limit
 	// broken is set when no request can be made of the row; each try fails with it.
 	broken error
 }
@@ -51,14 +50,6 @@ func (e *endpoints) run(ctx context.Context, every time.Duration) {
 			slog.Error("cannot read the endpoints", "error", oneLine(err.Error()))
 		}
 	}
-}
-
-// limit is how many requests the webhook allows at once; 0 when it does not say.
-func (e *endpoints) limit(id int32) int {
-	if ep := (*e.byID.Load())[id]; ep != nil {
-		return ep.limit
-	}
-	return 0
 }
 
 // get answers nil when the database has no such webhook.
@@ -111,7 +102,7 @@ var (
 )
 
 func newEndpoint(r endpointRow) *endpoint {
-	ep := &endpoint{timeout: time.Duration(r.timeoutMS) * time.Millisecond, method: strings.ToUpper(r.method), limit: r.limit}
+	ep := &endpoint{timeout: time.Duration(r.timeoutMS) * time.Millisecond, method: strings.ToUpper(r.method)}
 	u, err := url.Parse(strings.TrimSpace(r.url))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "0" {
 		// The parser's own error would show the URL, which can be a secret.

@@ -20,9 +20,8 @@ const (
 // its backlog is. In hand are at most twice as many as may be under way, so that
 // the database judges the next ones meanwhile.
 type windows struct {
-	most  int                       // BATCH_SIZE
-	limit func(webhookID int32) int // the webhook's own; 0: none
-	room  chan struct{}             // filled when a webhook that a claim left out has room again
+	most int           // BATCH_SIZE
+	room chan struct{} // filled when a webhook that a claim left out has room again
 
 	mu   sync.Mutex
 	byID map[int32]*window // those with an event in hand, or one that waits to be
@@ -42,8 +41,8 @@ type window struct {
 	more, wanted bool
 }
 
-func newWindows(most int, limit func(int32) int) *windows {
-	return &windows{most: most, limit: limit, room: make(chan struct{}, 1), byID: map[int32]*window{}}
+func newWindows(most int) *windows {
+	return &windows{most: most, room: make(chan struct{}, 1), byID: map[int32]*window{}}
 }
 
 func (s *windows) smallest() int { return min(smallWindow, s.most) }
@@ -57,27 +56,19 @@ func (s *windows) of(id int32) *window {
 	return w
 }
 
-func (s *windows) bound(id int32, w *window) int {
-	if own := s.limit(id); own > 0 {
-		return min(own, w.size)
-	}
-	return w.size
-}
-
 // settle lets through what may go on after a change.
 func (s *windows) settle(id int32, w *window) {
-	bound := s.bound(id, w)
-	for len(w.turns) > 0 && w.busy < bound {
+	for len(w.turns) > 0 && w.busy < w.size {
 		w.busy++
 		w.turns[0] <- true
 		w.turns = w.turns[1:]
 	}
-	if w.held <= bound/2 {
+	if w.held <= w.size/2 {
 		w.behind = false
 	}
-	most := 2 * bound
+	most := 2 * w.size
 	if w.more {
-		most = enough(bound)
+		most = w.enough()
 	}
 	for len(w.comers) > 0 && (w.behind || w.held < most) {
 		if !w.behind {
@@ -86,7 +77,7 @@ func (s *windows) settle(id int32, w *window) {
 		w.comers[0] <- !w.behind
 		w.comers = w.comers[1:]
 	}
-	if w.wanted && w.room(bound) > 0 {
+	if w.wanted && w.room() > 0 {
 		w.wanted = false
 		select {
 		case s.room <- struct{}{}:
@@ -99,19 +90,19 @@ func (s *windows) settle(id int32, w *window) {
 }
 
 // enough is so much in hand that a claim for the rest would not be worth it.
-func enough(bound int) int { return bound + bound/2 }
+func (w *window) enough() int { return w.size + w.size/2 }
 
 // room is how many rows a claim may bring.
-func (w *window) room(bound int) int {
-	if w.held > enough(bound) {
+func (w *window) room() int {
+	if w.held > w.enough() {
 		return 0
 	}
-	return 2*bound - w.held
+	return 2*w.size - w.held
 }
 
 // short says that there would be use for more.
-func (w *window) short(bound int) bool {
-	return w.busy >= bound || len(w.comers) > 0 || w.wanted
+func (w *window) short() bool {
+	return w.busy >= w.size || len(w.comers) > 0 || w.wanted
 }
 
 // take waits until a message may be in hand. It may not when its endpoint is behind.
@@ -152,7 +143,7 @@ func (s *windows) add(id int32) {
 func (s *windows) unsent(id int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.byID[id]; len(w.turns) == 0 && w.short(s.bound(id, w)) {
+	if w := s.byID[id]; len(w.turns) == 0 && w.short() {
 		w.size = min(s.most, w.size+1)
 	}
 }
@@ -207,7 +198,7 @@ func (s *windows) leave(id int32, o outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.byID[id]
-	w.size = resized(w.size, s.most, w.short(s.bound(id, w)), o)
+	w.size = resized(w.size, s.most, w.short(), o)
 	w.busy--
 	s.settle(id, w)
 }
@@ -219,7 +210,7 @@ func (s *windows) rooms() map[string]int {
 	defer s.mu.Unlock()
 	rooms := map[string]int{"": 2 * s.smallest()}
 	for id, w := range s.byID {
-		n := w.room(s.bound(id, w))
+		n := w.room()
 		w.more, w.wanted = n == 0, n == 0
 		rooms[strconv.Itoa(int(id))] = n
 	}

@@ -28,8 +28,6 @@ func TestAWindowGrowsAndShrinksAsInEveryLanguage(t *testing.T) {
 	}
 }
 
-func unlimited(int32) int { return 0 }
-
 // fill has as many messages of a webhook in hand as there may be, and as many requests under way.
 func fill(t *testing.T, s *windows, id int32) {
 	t.Helper()
@@ -46,7 +44,7 @@ func fill(t *testing.T, s *windows, id int32) {
 var quick, failed = outcome{result: "answered", status: 200}, outcome{result: "failed"}
 
 func TestAMessageWaitsToBeInHandWhileItsEndpointIsQuick(t *testing.T) {
-	s := newWindows(64, unlimited)
+	s := newWindows(64)
 	fill(t, s, 1)
 	short, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -66,7 +64,7 @@ func TestAMessageWaitsToBeInHandWhileItsEndpointIsQuick(t *testing.T) {
 }
 
 func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
-	s := newWindows(64, unlimited)
+	s := newWindows(64)
 	fill(t, s, 1)
 	waiting, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -94,7 +92,7 @@ func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
 }
 
 func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
-	s := newWindows(64, unlimited)
+	s := newWindows(64)
 	require.Equal(t, map[string]int{"": 16}, s.rooms())
 	fill(t, s, 1)
 	s.add(2)
@@ -109,7 +107,7 @@ func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
 }
 
 func TestMessagesLeaveRoomForTheQueue(t *testing.T) {
-	s := newWindows(64, unlimited)
+	s := newWindows(64)
 	fill(t, s, 1)
 	go func() { _, _ = s.take(t.Context(), 1) }()
 	require.Eventually(t, func() bool {
@@ -130,7 +128,7 @@ func TestMessagesLeaveRoomForTheQueue(t *testing.T) {
 }
 
 func TestEventsThatAreNotForTheirEndpointNowWidenItsWindow(t *testing.T) {
-	s := newWindows(64, unlimited)
+	s := newWindows(64)
 	for range 2 * smallWindow {
 		_, err := s.take(t.Context(), 1)
 		require.NoError(t, err)
@@ -151,7 +149,7 @@ func TestEventsThatAreNotForTheirEndpointNowWidenItsWindow(t *testing.T) {
 }
 
 func TestAWindowIsForgottenWithItsLastEvent(t *testing.T) {
-	s := newWindows(64, unlimited)
+	s := newWindows(64)
 	fill(t, s, 1)
 	for range smallWindow {
 		s.leave(1, quick)
@@ -160,22 +158,6 @@ func TestAWindowIsForgottenWithItsLastEvent(t *testing.T) {
 		s.put(1)
 	}
 	require.Empty(t, s.byID)
-}
-
-func TestAWebhooksOwnLimitBoundsItsWindow(t *testing.T) {
-	s := newWindows(64, func(int32) int { return 1 })
-	for range 2 {
-		in, err := s.take(t.Context(), 1)
-		require.NoError(t, err)
-		require.True(t, in)
-	}
-	require.Equal(t, 0, s.rooms()["1"])
-	require.NoError(t, s.enter(t.Context(), 1))
-	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	require.ErrorIs(t, s.enter(short, 1), context.DeadlineExceeded)
-	s.leave(1, quick)
-	require.NoError(t, s.enter(t.Context(), 1))
 }
 
 func TestAnEventThatWaitsForLongFreesItsSlotWhileThereIsASiding(t *testing.T) {

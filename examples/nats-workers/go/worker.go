@@ -56,7 +56,7 @@ func newWorker(cfg *config) *worker {
 	// Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
 	// batches worth their flush to disk.
 	w.slots.stream, w.slots.queue = newSlots(2*cfg.batch), newSlots(cfg.batch)
-	w.windows = newWindows(cfg.batch, func(id int32) int { return w.endpoints.limit(id) })
+	w.windows = newWindows(cfg.batch)
 	return w
 }
 

@@ -8,7 +8,7 @@
  * @typedef {{queueID: number, action: string, webhookID: number, messageID: string, redelivery: number,
  *   try: number, body: Buffer, stream: string, subject: string, headers: Record<string, string>}} Claimed
  * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
- *   timeout: number, secrets: string[], limit: number}} EndpointRow
+ *   timeout: number, secrets: string[]}} EndpointRow
  */
 import { version } from "./version.js";
 
@@ -26,6 +26,7 @@ export function hello(db, signal, streams, options) {
     const [row] = await query(`SELECT source_id::text, lease_ms, settings FROM
       ${schema}.rule_worker_hello($1, $2, $3, $4, $5)`, [db.consumer, db.group, version, capabilities, streams]);
     const s = row.settings;
+    db.claimRoom = s.claim_room ?? false;
     return {
       source: row.source_id, lease: row.lease_ms,
       heartbeatMS: s.heartbeat_ms ?? 5000, pollMS: s.poll_ms ?? 250, endpointsMS: s.endpoints_ms ?? 1000,
@@ -44,13 +45,13 @@ export function hello(db, signal, streams, options) {
 export function endpoints(db, signal, mark) {
   return db.call(signal, "endpoints", async (schema, query) => {
     const rows = await query(`SELECT mark::text, webhook_id, webhook_name, url, method,
-      headers::text, timeout_ms, secrets, (pg_catalog.to_jsonb(e) OPERATOR(pg_catalog.->>) 'max_concurrent')::integer AS limit
-      FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot) e`, [mark || null]);
+      headers::text, timeout_ms, secrets
+      FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, [mark || null]);
     return {
       mark: rows.at(-1)?.mark ?? mark,
       rows: rows.filter((r) => r.webhook_id !== null).map((r) => ({
         webhookID: r.webhook_id, name: r.webhook_name ?? "", url: r.url ?? "", method: r.method ?? "",
-        headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [], limit: r.limit ?? 0,
+        headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [],
       })),
     };
   });
@@ -68,9 +69,10 @@ export function endpoints(db, signal, mark) {
 export function claim(db, signal, limit, streams, rooms) {
   return db.call(signal, "claim", async (schema, query) => {
     const start = performance.now();
+    const room = db.claimRoom ? [JSON.stringify(rooms())] : [];
     const rows = await query(`SELECT queue_id, action, webhook_id, message_id, redelivery, try,
-      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3, $4::jsonb)`,
-    [db.consumer, limit, streams, JSON.stringify(rooms())]);
+      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3${room.length ? ", $4::jsonb" : ""})`,
+    [db.consumer, limit, streams, ...room]);
     return {
       start,
       rows: rows.map((r) => ({

@@ -25,6 +25,8 @@ export class Database {
   #schema = "";
   /** When the last line about an outage was logged; 0: Postgres is there. */
   #away = 0;
+  /** Whether claim may be told what there is room for: hello says so. */
+  claimRoom = false;
 
   /** @param {Config} cfg @param {import("./metrics.js").Metrics} metrics */
   constructor(cfg, metrics) {

@@ -8,8 +8,7 @@ import { version } from "./version.js";
 /**
  * Where a webhook's events go, made ready for requests. broken is set when no
  * request can be made of the row; each try fails with it.
- * limit is how many requests the webhook allows at once, of all workers together; 0: no limit.
- * @typedef {{timeout: number, limit: number, broken: string} | {timeout: number, limit: number, broken?: undefined, origin: string, path: string,
+ * @typedef {{timeout: number, broken: string} | {timeout: number, broken?: undefined, origin: string, path: string,
  *   method: string, headers: Record<string, string>, keys: import("node:crypto").KeyObject[]}} Endpoint
  */
 
@@ -53,11 +52,6 @@ export class Endpoints {
     return this.#byID.get(id);
   }
 
-  /** How many requests the webhook allows at once; 0 when it does not say. @param {number} id */
-  limit(id) {
-    return this.#byID.get(id)?.limit ?? 0;
-  }
-
   /**
    * One refresh at a time; who asks meanwhile shares the next, which has not begun.
    * @param {AbortSignal} signal
@@ -94,12 +88,12 @@ export class Endpoints {
  * @returns {Endpoint}
  */
 export function newEndpoint(row) {
-  const { timeout, limit } = row;
+  const { timeout } = row;
   const url = parseURL(row.url.trim());
   // The parser's own error would show the URL, which can be a secret.
-  if (!url) return { timeout, limit, broken: "the webhook's URL is not an absolute http or https URL" };
+  if (!url) return { timeout, broken: "the webhook's URL is not an absolute http or https URL" };
   const method = row.method.toUpperCase();
-  if (!/^[A-Z]+$/.test(method)) return { timeout, limit, broken: "the webhook's method is not a method of HTTP" };
+  if (!/^[A-Z]+$/.test(method)) return { timeout, broken: "the webhook's method is not a method of HTTP" };
   try {
     const headers = requestHeaders(row.headers);
     if ((url.username || url.password) && !has(headers, "authorization")) {
@@ -107,9 +101,9 @@ export function newEndpoint(row) {
       const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
       headers.Authorization = "Basic " + Buffer.from(user).toString("base64");
     }
-    return { timeout, limit, origin: url.origin, path: url.pathname + url.search, method, headers, keys: signingKeys(row.secrets) };
+    return { timeout, origin: url.origin, path: url.pathname + url.search, method, headers, keys: signingKeys(row.secrets) };
   } catch (err) {
-    return { timeout, limit, broken: said(err) };
+    return { timeout, broken: said(err) };
   }
 }
 

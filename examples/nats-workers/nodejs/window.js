@@ -26,13 +26,9 @@ export class Windows {
   /** Is called when a webhook that a claim left out has room again. */
   onRoom = () => {};
 
-  /**
-   * @param {number} most BATCH_SIZE
-   * @param {(webhookID: number) => number} limit the webhook's own; 0: none
-   */
-  constructor(most, limit) {
+  /** @param {number} most BATCH_SIZE */
+  constructor(most) {
     this.most = most;
-    this.limit = limit;
     this.smallest = Math.min(smallWindow, most);
   }
 
@@ -46,22 +42,16 @@ export class Windows {
     return w;
   }
 
-  /** @param {number} id @param {Window} w */
-  #bound(id, w) {
-    return Math.min(this.limit(id) || Infinity, w.size);
-  }
-
   /** Lets through what may go on after a change. @param {number} id @param {Window} w */
   #settle(id, w) {
-    const bound = this.#bound(id, w);
-    for (; w.turns.length > 0 && w.busy < bound; w.busy++) w.turns.shift()?.(true);
-    if (w.held <= Math.floor(bound / 2)) w.behind = false;
-    const most = w.more ? enough(bound) : 2 * bound;
+    for (; w.turns.length > 0 && w.busy < w.size; w.busy++) w.turns.shift()?.(true);
+    if (w.held <= Math.floor(w.size / 2)) w.behind = false;
+    const most = w.more ? enough(w) : 2 * w.size;
     while (w.comers.length > 0 && (w.behind || w.held < most)) {
       if (!w.behind) w.held++;
       w.comers.shift()?.(!w.behind);
     }
-    if (w.wanted && roomOf(w, bound) > 0) {
+    if (w.wanted && roomOf(w) > 0) {
       w.wanted = false;
       this.onRoom();
     }
@@ -92,7 +82,7 @@ export class Windows {
    */
   unsent(id) {
     const w = this.#of(id);
-    if (w.turns.length === 0 && isShort(w, this.#bound(id, w))) w.size = Math.min(this.most, w.size + 1);
+    if (w.turns.length === 0 && isShort(w)) w.size = Math.min(this.most, w.size + 1);
   }
 
   /** Lays an event down that was in hand. @param {number} id */
@@ -130,7 +120,7 @@ export class Windows {
    */
   leave(id, o) {
     const w = this.#of(id);
-    w.size = resized(w.size, this.most, isShort(w, this.#bound(id, w)), o);
+    w.size = resized(w.size, this.most, isShort(w), o);
     w.busy--;
     this.#settle(id, w);
   }
@@ -172,21 +162,21 @@ export class Windows {
     /** @type {Record<string, number>} */
     const rooms = { "": 2 * this.smallest };
     for (const [id, w] of this.byID) {
-      rooms[id] = roomOf(w, this.#bound(id, w));
+      rooms[id] = roomOf(w);
       w.more = w.wanted = rooms[id] === 0;
     }
     return rooms;
   }
 }
 
-/** So much in hand that a claim for the rest would not be worth it. @param {number} bound */
-const enough = (bound) => bound + Math.floor(bound / 2);
+/** So much in hand that a claim for the rest would not be worth it. @param {Window} w */
+const enough = (w) => w.size + Math.floor(w.size / 2);
 
-/** How many rows a claim may bring. @param {Window} w @param {number} bound */
-const roomOf = (w, bound) => w.held > enough(bound) ? 0 : 2 * bound - w.held;
+/** How many rows a claim may bring. @param {Window} w */
+const roomOf = (w) => w.held > enough(w) ? 0 : 2 * w.size - w.held;
 
-/** Whether there would be use for more. @param {Window} w @param {number} bound */
-const isShort = (w, bound) => w.busy >= bound || w.comers.length > 0 || w.wanted;
+/** Whether there would be use for more. @param {Window} w */
+const isShort = (w) => w.busy >= w.size || w.comers.length > 0 || w.wanted;
 
 /**
  * A window's size after a request. It grows while it is too small for an endpoint

@@ -65,7 +65,7 @@ export class Worker {
     // batches worth their flush to disk.
     this.slots = { stream: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
     this.siding = new Siding();
-    this.windows = new Windows(cfg.batch, (id) => this.endpoints.limit(id));
+    this.windows = new Windows(cfg.batch);
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
     this.admits = new Batcher(this.telling, calls.mostAdmitted, sizeOf,
       (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));

@@ -32,7 +32,7 @@ async function fill(s, id) {
 }
 
 test("a message waits to be in hand while its endpoint is quick", async () => {
-  const s = new Windows(64, () => 0);
+  const s = new Windows(64);
   await fill(s, 1);
   // Nothing in hand waits to be sent, so the endpoint is not slow.
   await assert.rejects(s.take(ended(2 * patience), 1), Ended);
@@ -43,7 +43,7 @@ test("a message waits to be in hand while its endpoint is quick", async () => {
 });
 
 test("messages are too many once an event has waited for long", async () => {
-  const s = new Windows(64, () => 0);
+  const s = new Windows(64);
   await fill(s, 1);
   const waiting = new AbortController();
   const turn = s.enter(waiting.signal, 1);
@@ -59,7 +59,7 @@ test("messages are too many once an event has waited for long", async () => {
 });
 
 test("a claim is told what there is room for, and when there is more", async () => {
-  const s = new Windows(64, () => 0);
+  const s = new Windows(64);
   let more = 0;
   s.onRoom = () => { more++; };
   assert.deepEqual(s.rooms(), { "": 16 });
@@ -76,7 +76,7 @@ test("a claim is told what there is room for, and when there is more", async () 
 });
 
 test("messages leave room for the queue", async () => {
-  const s = new Windows(64, () => 0);
+  const s = new Windows(64);
   let more = 0;
   s.onRoom = () => { more++; };
   await fill(s, 1);
@@ -94,7 +94,7 @@ test("messages leave room for the queue", async () => {
 });
 
 test("events that are not for their endpoint now widen its window", async () => {
-  const s = new Windows(64, () => 0);
+  const s = new Windows(64);
   for (let n = 0; n < 2 * smallWindow; n++) await s.take(signal, 1);
   const come = s.take(signal, 1);
   s.unsent(1);
@@ -104,21 +104,11 @@ test("events that are not for their endpoint now widen its window", async () => 
 });
 
 test("a window is forgotten with its last event", async () => {
-  const s = new Windows(64, () => 0);
+  const s = new Windows(64);
   await fill(s, 1);
   for (let n = 0; n < smallWindow; n++) s.leave(1, quick);
   for (let n = 0; n < 2 * smallWindow; n++) s.put(1);
   assert.equal(s.byID.size, 0);
-});
-
-test("a webhook's own limit bounds its window", async () => {
-  const s = new Windows(64, () => 1);
-  for (let n = 0; n < 2; n++) assert.equal(await s.take(signal, 1), true);
-  assert.equal(s.rooms()[1], 0);
-  await s.enter(signal, 1);
-  await assert.rejects(s.enter(ended(20), 1), Ended);
-  s.leave(1, quick);
-  await s.enter(signal, 1);
 });
 
 test("an event that waits for long frees its slot while there is a siding", async () => {

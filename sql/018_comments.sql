@@ -1,0 +1,10 @@
+COMMENT ON COLUMN @extschema@.rule_webhooks.max_concurrent IS 'How many of its events all workers together may have leased, and so be sending, at a time; NULL is no limit';
+COMMENT ON COLUMN @extschema@.rule_webhooks.max_per_second IS 'How many of its events all workers together may take a second, and at most a quarter more, at least one, in any one; NULL is no limit';
+COMMENT ON TABLE @extschema@.rule_webhook_buckets IS 'How much of its max_per_second a webhook has left.';
+COMMENT ON COLUMN @extschema@.rule_webhook_buckets.webhook_id IS 'Whose';
+COMMENT ON COLUMN @extschema@.rule_webhook_buckets.tokens IS 'How many events could be taken at refilled_at';
+COMMENT ON COLUMN @extschema@.rule_webhook_buckets.refilled_at IS 'When that was; NULL: the bucket is full';
+COMMENT ON TABLE @extschema@.rule_webhook_slots IS 'Events taken of webhooks with max_concurrent. One that is not leased any more counts no more.';
+COMMENT ON COLUMN @extschema@.rule_webhook_slots.webhook_id IS 'Whose limit';
+COMMENT ON COLUMN @extschema@.rule_webhook_slots.message_id IS 'Which event';
+COMMENT ON COLUMN @extschema@.rule_webhook_slots.redelivery IS 'Which of its redeliveries';

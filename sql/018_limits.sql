@@ -1,0 +1,232 @@
+-- Limits of an endpoint, over all workers and both paths. An event is taken within them, counts against max_concurrent for as
+-- long as it is leased, and waits for them untried. Who takes a webhook's events has its bucket locked; nobody waits for that.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_tokens(
+    p_tokens double precision, p_refilled_at timestamptz, p_max_per_second integer, p_now timestamptz)
+RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- A quarter of a second's, since a worker that nobody wakes looks every 250 ms.
+    SELECT CASE WHEN p_refilled_at IS NULL THEN greatest(1.0, p_max_per_second / 4.0)
+                -- A clock that was set back takes nothing away.
+                ELSE least(greatest(1.0, p_max_per_second / 4.0),
+                           p_tokens + p_max_per_second * greatest(0.0, extract(epoch FROM p_now - p_refilled_at)))
+                END::double precision
+$$;
+COMMENT ON FUNCTION @extschema@._rule_tokens(double precision, timestamptz, integer, timestamptz) IS
+    'Internal: how many events max_per_second lets be taken now.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_slots(p_webhook_id integer)
+RETURNS TABLE (message_id text, redelivery integer, lease_until timestamptz) LANGUAGE sql STABLE
+AS $$
+    SELECT s.message_id, s.redelivery,
+           greatest(CASE WHEN q.status = 'processing' AND q.route <> 'publish' THEN q.lease_until END,
+                    CASE WHEN r.state = 'leased' THEN r.lease_until END)
+    FROM @extschema@.rule_webhook_slots s
+    -- By their keys, whatever the tables were like when this was planned.
+    LEFT JOIN LATERAL (
+        SELECT q.status, q.route, q.lease_until FROM @extschema@.rule_webhook_queue q
+        WHERE q.webhook_id = s.webhook_id AND q.message_id = s.message_id AND q.redelivery = s.redelivery OFFSET 0) q ON true
+    LEFT JOIN LATERAL (
+        SELECT r.state, r.lease_until FROM @extschema@.rule_webhook_receipts r
+        WHERE r.webhook_id = s.webhook_id AND r.message_id = s.message_id AND r.redelivery = s.redelivery OFFSET 0) r ON true
+    WHERE s.webhook_id = p_webhook_id
+$$;
+COMMENT ON FUNCTION @extschema@._rule_slots(integer) IS
+    'Internal: events that were taken within max_concurrent, with their lease where there still is one.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_room(p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz)
+RETURNS integer LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    v_webhook record;
+    v_room integer;
+BEGIN
+    SELECT w.max_concurrent, w.max_per_second INTO v_webhook
+    FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id;
+    IF v_webhook.max_concurrent IS NOT NULL THEN
+        SELECT greatest(0, v_webhook.max_concurrent - count(*)) INTO v_room
+        FROM @extschema@._rule_slots(p_webhook_id) s WHERE s.lease_until > p_leased_after;
+    END IF;
+    IF v_webhook.max_per_second IS NOT NULL THEN
+        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.tokens), max(b.refilled_at), v_webhook.max_per_second, p_now)))
+        INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
+    END IF;
+    RETURN v_room;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz) IS
+    'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time. Only a guess for who has not locked its bucket.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(p_webhook_id integer, p_now timestamptz)
+RETURNS integer LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        -- The webhook's lock keeps a second INSERT of the row, which would wait for the first, and a deletion away.
+        INSERT INTO @extschema@.rule_webhook_buckets (webhook_id)
+        SELECT w.webhook_id FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id FOR NO KEY UPDATE SKIP LOCKED
+        ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    -- A lease that ran out ends before another event has its slot: its worker could still renew it.
+    IF EXISTS (SELECT FROM @extschema@._rule_slots(p_webhook_id) s WHERE s.lease_until <= p_now) THEN
+        PERFORM @extschema@._rule_leases_end();
+        WITH gone AS (
+            SELECT l.place
+            FROM @extschema@._rule_slots(p_webhook_id) s CROSS JOIN LATERAL (
+                SELECT r.ctid AS place, r.state, r.lease_until FROM @extschema@.rule_webhook_receipts r
+                WHERE s.lease_until <= p_now
+                  AND r.webhook_id = p_webhook_id AND r.message_id = s.message_id AND r.redelivery = s.redelivery
+                FOR UPDATE SKIP LOCKED) l
+            WHERE l.state = 'leased' AND l.lease_until <= p_now)
+        UPDATE @extschema@.rule_webhook_receipts r
+        SET state = 'waiting', leased_by = NULL, lease_until = NULL, lease_losses = r.lease_losses + 1
+        FROM gone WHERE r.ctid = gone.place;
+    END IF;
+    -- What is still leased after its time is locked by a transaction that renews or ends it.
+    RETURN @extschema@._rule_limit_room(p_webhook_id, p_now, '-infinity');
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz) IS
+    'Internal: locks the bucket of a webhook with limits and says how many events may be taken; NULL: another worker has it.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_use(
+    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_now timestamptz)
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    UPDATE @extschema@.rule_webhook_buckets b
+    SET tokens = @extschema@._rule_tokens(b.tokens, b.refilled_at, w.max_per_second, p_now) - cardinality(p_message_ids),
+        -- Another worker's call may have begun later and been quicker.
+        refilled_at = CASE WHEN b.refilled_at > p_now AND b.refilled_at <= clock_timestamp() THEN b.refilled_at ELSE p_now END
+    FROM @extschema@.rule_webhooks w
+    WHERE b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.max_per_second IS NOT NULL;
+    DELETE FROM @extschema@.rule_webhook_slots s USING @extschema@._rule_slots(p_webhook_id) old
+    WHERE s.webhook_id = p_webhook_id AND s.message_id = old.message_id AND s.redelivery = old.redelivery
+      AND old.lease_until IS NULL;
+    INSERT INTO @extschema@.rule_webhook_slots (webhook_id, message_id, redelivery)
+    SELECT p_webhook_id, t.message_id, t.redelivery FROM unnest(p_message_ids, p_redeliveries) AS t (message_id, redelivery)
+    WHERE EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id AND w.max_concurrent IS NOT NULL)
+    ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], timestamptz) IS
+    'Internal: counts events that are taken of a webhook whose bucket is locked.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
+RETURNS tid[] LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_webhook record;
+    v_room integer;
+    v_places tid[] := p_places;
+BEGIN
+    IF p_places = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w
+                                      WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+        RETURN p_places;
+    END IF;
+    FOR v_webhook IN
+        SELECT q.webhook_id, array_agg(q.ctid ORDER BY q.next_retry_at, q.queue_id) AS places,
+               array_agg(q.message_id ORDER BY q.next_retry_at, q.queue_id) AS message_ids,
+               array_agg(q.redelivery ORDER BY q.next_retry_at, q.queue_id) AS redeliveries
+        FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
+        WHERE q.ctid = ANY (p_places) AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
+        GROUP BY q.webhook_id ORDER BY q.webhook_id
+    LOOP
+        v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now), 0));
+        IF v_room > 0 THEN
+            PERFORM @extschema@._rule_limit_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
+                                               v_webhook.redeliveries[:v_room], p_now);
+        END IF;
+        v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
+    END LOOP;
+    RETURN v_places;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_due_rows_within(tid[], timestamptz) IS
+    'Internal: those of some locked queue rows that the limits of their endpoints let be taken, counted.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_limits(
+    p_webhook_ids integer[], p_now timestamptz, OUT webhook_ids integer[], OUT rooms integer[])
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_room integer;
+BEGIN
+    webhook_ids := '{}';
+    rooms := '{}';
+    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+        RETURN;
+    END IF;
+    SELECT coalesce(array_agg(w.webhook_id ORDER BY w.webhook_id), '{}') INTO webhook_ids
+    FROM @extschema@.rule_webhooks w
+    WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) AND w.webhook_id = ANY (p_webhook_ids);
+    FOR i IN 1 .. cardinality(webhook_ids) LOOP
+        -- What waits in the queue was first, and would wait for ever behind a stream that is full enough.
+        IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                   WHERE q.webhook_id = webhook_ids[i] AND q.status = 'pending' AND q.route <> 'publish'
+                     AND q.next_retry_at <= p_now) THEN
+            v_room := 0;
+        ELSE
+            v_room := @extschema@._rule_limit_lock(webhook_ids[i], p_now);
+            IF v_room IS NULL THEN
+                v_room := CASE @extschema@._rule_limit_room(webhook_ids[i], p_now, p_now) WHEN 0 THEN 0 ELSE -1 END;
+            END IF;
+        END IF;
+        rooms := rooms || v_room;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limits(integer[], timestamptz) IS
+    'Internal: those of some webhooks that have limits, and how many of their events may be taken from a stream; -1: not now, but soon.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_limits_use(
+    p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_now timestamptz)
+RETURNS void LANGUAGE sql VOLATILE
+AS $$
+    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), p_now)
+    FROM unnest(p_webhook_ids, p_message_ids, p_verdicts) AS e (webhook_id, message_id, verdict)
+    WHERE e.verdict = 'deliver' AND e.webhook_id = ANY (p_limited)
+    GROUP BY e.webhook_id
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limits_use(integer[], integer[], text[], text[], timestamptz) IS
+    'Internal: counts what was taken from a stream of webhooks with limits.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_wake(p_webhook_ids integer[])
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM @extschema@.rule_webhooks w
+               WHERE w.max_concurrent IS NOT NULL AND w.webhook_id = ANY (p_webhook_ids) AND EXISTS (
+                   SELECT FROM @extschema@.rule_webhook_queue q
+                   WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
+                     AND q.next_retry_at <= clock_timestamp())) THEN
+        PERFORM @extschema@._rule_queue_wake();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limit_wake(integer[]) IS
+    'Internal: a report gave slots back, which an idle worker can have for what waits in the queue.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_limits_gone()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The bucket first: who has it locked may be writing slots.
+    DELETE FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = OLD.webhook_id;
+    DELETE FROM @extschema@.rule_webhook_slots s WHERE s.webhook_id = OLD.webhook_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_webhooks_limits_gone() IS
+    'Internal trigger: what is counted for limits ends with the webhook.';
+
+CREATE OR REPLACE TRIGGER rule_webhooks_limits_gone
+    AFTER DELETE ON @extschema@.rule_webhooks
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_limits_gone();
