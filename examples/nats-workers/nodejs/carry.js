@@ -18,7 +18,7 @@ const setAside = 60_000;
  * What admit is told about a message. What a header does not hold, or holds
  * malformed, is for the database to judge.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
- *   transaction: string | null, stream: string, sequence: number, age_ms: number, payload?: string}} Told
+ *   transaction: string | null, traceparent?: string, stream: string, sequence: number, age_ms: number, payload?: string}} Told
  */
 
 /**
@@ -78,6 +78,7 @@ function open(w, msg) {
     message_id: text(header.message_id),
     source_id: text(header.source),
     transaction: text(header.transaction),
+    traceparent: e.trace || undefined,
     stream, sequence,
     age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
   };
@@ -102,7 +103,7 @@ export async function tell(w, e, o, free) {
     const attempt = newAttempt(e, o);
     let v = await w.reports.ask(w.telling, attempt);
     while (v.verdict === "payload" && !attempt.payload || v.verdict === "busy") {
-      if (v.verdict === "payload") attempt.payload = encoded(e.body);
+      if (v.verdict === "payload") Object.assign(attempt, { payload: encoded(e.body), traceparent: e.trace || undefined });
       else await stand(w, v.wait);
       v = await w.reports.ask(w.telling, attempt);
     }
