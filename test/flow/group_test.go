@@ -103,13 +103,13 @@ func TestWhatAWorkerHoldsLongerThanTheAckWaitStaysItsOwn(t *testing.T) {
 	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 90000 WHERE webhook_id = $1", id)
 	const held = 80 * time.Second
 	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: held} })
-	b.worker(t, "BATCH_SIZE=4")
+	w := b.worker(t, "BATCH_SIZE=4")
 	events := names("event", 4)
 	for _, event := range events {
 		published(t, b.application, id, event)
 	}
 	b.Endpoint.Wait(t, 4, patience)
-	b.worker(t, "BATCH_SIZE=4")
+	second := b.worker(t, "BATCH_SIZE=4")
 	for deadline := time.Now().Add(held + patience); ; time.Sleep(100 * time.Millisecond) {
 		var delivered int
 		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_attempts").Scan(&delivered))
@@ -121,4 +121,8 @@ func TestWhatAWorkerHoldsLongerThanTheAckWaitStaysItsOwn(t *testing.T) {
 	b.settled(t)
 	b.arrived(t, events...)
 	b.count(t, 4, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND try = 1")
+	// Postgres would have kept the second one from sending; it was not asked.
+	require.NoError(t, w.Stop())
+	require.NoError(t, second.Stop())
+	b.count(t, 4, "SELECT sum(messages_delivered) FROM rule_nats_consumer_stats")
 }
