@@ -3,6 +3,7 @@ package flow
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,13 +20,19 @@ func TestEachTryIsOneRequestAndOneRecordAcrossBreakerSIGTERMAndRestart(t *testin
 				if back.Load() {
 					return endpoint.Answer{}
 				}
-				return endpoint.Answer{Status: 503}
+				return endpoint.Answer{Status: 503, Delay: 300 * time.Millisecond}
 			})
-			first := b.worker(t, "CONSUMER_NAME=first")
 			events := names("event", 6)
 			for _, event := range events {
 				publish(t, b.application, id, event)
 			}
+			// It ends with one under way and others that wait for their turn.
+			short := b.worker(t, "CONSUMER_NAME=short", "BATCH_SIZE=1")
+			b.Endpoint.Wait(t, 1, patience)
+			require.NoError(t, short.Stop())
+			b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")
+
+			first := b.worker(t, "CONSUMER_NAME=first")
 			b.count(t, 1, "SELECT count(*) FROM rule_webhook_endpoints WHERE breaker_state <> 'closed'")
 			// One that the breaker lets through. Each of these takes twice as long as the last.
 			b.Endpoint.Wait(t, len(b.Endpoint.Requests())+1, patience)
