@@ -76,3 +76,20 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_event_move(integer, text, integer, integer, integer, timestamptz, text, text, integer, integer, text, text) IS
     'Internal: moves an event from the stream into the queue.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_trace(p_webhook_id integer, p_message_id text, p_redelivery integer, p_traceparent text)
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    -- As the publisher's setting takes it: workers make a header of it.
+    IF p_traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' AND p_traceparent !~ '^00-(0{32}|.{32}-0{16})-' THEN
+        WITH moved AS (
+            SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
+            WHERE q.webhook_id = p_webhook_id AND q.message_id = p_message_id AND q.redelivery = p_redelivery AND q.traceparent IS NULL
+            FOR UPDATE SKIP LOCKED)
+        UPDATE @extschema@.rule_webhook_queue q SET traceparent = p_traceparent FROM moved WHERE q.queue_id = moved.queue_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_trace(integer, text, integer, text) IS
+    'Internal: an event that has moved from the stream into the queue goes on with its trace.';

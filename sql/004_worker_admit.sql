@@ -99,6 +99,9 @@ BEGIN
         END LOOP;
     END IF;
 
+    PERFORM @extschema@._rule_event_trace(v_webhook_ids[i], v_message_ids[i], 0, p_messages -> (i - 1) ->> 'traceparent')
+    FROM generate_subscripts(v_verdicts, 1) i WHERE v_verdicts[i] = 'queued';
+
     INSERT INTO @extschema@.rule_webhook_drops (webhook_id, message_id, transaction, reason, worker)
     SELECT v_webhook_ids[i], v_message_ids[i], v_transactions[i], v_reasons[i], p_consumer
     FROM generate_subscripts(v_verdicts, 1) i WHERE v_verdicts[i] = 'drop' ORDER BY i;

@@ -91,6 +91,7 @@ BEGIN
                     SELECT m.verdict, m.wait_ms, m.reason INTO verdict, wait_ms, reason
                     FROM @extschema@._rule_event_move(v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v_refusals,
                         v_first_tried_at, v.payload, verdict, v_delay, v.status, v.error, v.answer) m;
+                    PERFORM @extschema@._rule_event_trace(v.webhook_id, v.message_id, v.redelivery, p_attempts -> (v.n - 1) ->> 'traceparent');
                 ELSE
                     PERFORM @extschema@._rule_event_fail(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery,
                         v.retry_count + 1, v_refusals, v_first_tried_at, verdict, v_delay, v.status, v.error, v.answer);

@@ -114,7 +114,14 @@ BEGIN
             breaker_since = v_new.breaker_since, open_ms = v_new.open_ms, open_until = v_new.open_until
         WHERE e.webhook_id = p_webhook_id;
     END IF;
-    IF v_new.failing_since <= v_now - interval '5 days' THEN
+    -- A failure on each of these days, in UTC as the attempts' slots go: two failures with days between them say little of
+    -- an endpoint that is seldom called. Days whose attempts are not kept are not asked for.
+    IF v_new.failing_since <= v_now - interval '5 days' AND 5 = (
+        SELECT count(*) FROM generate_series(0, 4) AS ago (days)
+        WHERE (SELECT true FROM @extschema@.rule_webhook_attempts a
+               WHERE a.webhook_id = p_webhook_id AND a.slot = (extract(epoch FROM v_now)::bigint / 86400 - ago.days) % 10 LIMIT 1)
+           OR EXISTS (SELECT FROM @extschema@.rule_engine_retention r
+                      WHERE r.table_name = 'rule_webhook_attempts' AND r.keep < make_interval(days => ago.days + 1))) THEN
         PERFORM @extschema@._rule_webhook_hold(p_webhook_id, 'only failures for 5 days');
     END IF;
 END

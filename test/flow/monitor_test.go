@@ -152,6 +152,21 @@ func TestAWrongConfigurationEndsTheStartInOneLine(t *testing.T) {
 		{"DATABASE_URL", "DATABASE_URL=postgres://u:hunter2%zz@h/d"},
 		{"NATS_URL", "NATS_URL=nats://u:hunter2@:1"},
 		{"BATCH_SIZE", "BATCH_SIZE=0"},
+		{"DATABASE_URL", "DATABASE_URL="},
+		{"STREAM_NAME", "STREAM_NAME=web.hooks"},
+		{"QUEUE_GROUP", "QUEUE_GROUP=every*one"},
+		{"CONSUMER_NAME", "CONSUMER_NAME=" + strings.Repeat("x", 256)},
+		{"SUBJECT", "SUBJECT=webhooks..orders"},
+		{"WORKER_SOURCES", "WORKER_SOURCES=stream,cache"},
+		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS=10.0.0.0/8,intranet"},
+		{"NATS_PASS", "NATS_USER=hunter2"},
+		{"NATS_USER", "NATS_PASS=hunter2"},
+		{"NATS_TOKEN", "NATS_TOKEN=hunter2", "NATS_USER=u", "NATS_PASS=hunter2"},
+		{"NATS_CREDS", "NATS_CREDS=/nowhere"},
+		{"NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE=/nowhere"},
+		{"NATS_CA", "NATS_CA=/nowhere"},
+		{"NATS_KEY", "NATS_CERT=/nowhere"},
+		{"NATS_CERT", "NATS_KEY=/nowhere"},
 	} {
 		p := worker.Run(t, append([]string{"DATABASE_URL=postgres://worker:hunter2@127.0.0.1:1/app"}, c[1:]...)...)
 		require.ErrorContains(t, p.Wait(patience), "exit status 2", c)

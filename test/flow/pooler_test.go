@@ -10,17 +10,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"rule_engine/test/system"
 )
 
 // What a session says through a pooler would stay with a session that serves somebody else.
 func TestAWorkerBehindAPoolerPollsAndSaysSo(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "queue")
-	there := fmt.Sprintf("127.0.0.1:%d", b.Postgres.Port)
-	url := strings.Replace(b.Postgres.URL(system.Database, system.Carrier), there, pooler(t, there), 1)
-	w := b.queueWorker(t, "DATABASE_URL="+url)
+	w := b.queueWorker(t, "DATABASE_URL="+b.databaseAt(pooler(t, fmt.Sprintf("127.0.0.1:%d", b.Postgres.Port))))
 	publish(t, b.application, id, "event")
 	b.arrived(t, "event")
 	require.Eventually(t, func() bool {

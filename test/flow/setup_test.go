@@ -5,6 +5,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"rule_engine/test/endpoint"
 	"rule_engine/test/postgres"
+	"rule_engine/test/proxy"
 	"rule_engine/test/system"
 	"rule_engine/test/worker"
 )
@@ -30,7 +32,11 @@ type bundle struct {
 func setup(t *testing.T, opts ...postgres.Option) *bundle {
 	t.Helper()
 	t.Parallel()
-	s := system.Run(t, opts...)
+	return bundleOf(t, system.Run(t, opts...))
+}
+
+func bundleOf(t *testing.T, s *system.System) *bundle {
+	t.Helper()
 	return &bundle{
 		System:      s,
 		admin:       s.Postgres.Connect(t, system.Database, system.Administrator),
@@ -50,6 +56,19 @@ func (b *bundle) webhook(t *testing.T, name, mode string) int32 {
 func (b *bundle) worker(t *testing.T, env ...string) *worker.Process {
 	t.Helper()
 	return worker.Run(t, b.WorkerEnv(env...)...)
+}
+
+// databaseLine lets a worker reach Postgres over a line that a test can spoil.
+func (b *bundle) databaseLine(t *testing.T) (line *proxy.Proxy, env string) {
+	t.Helper()
+	line = proxy.Run(t, fmt.Sprintf("127.0.0.1:%d", b.Postgres.Port))
+	return line, "DATABASE_URL=" + b.databaseAt(line.Addr)
+}
+
+// databaseAt is the workers' URL of the database with another address in it.
+func (b *bundle) databaseAt(address string) string {
+	there := fmt.Sprintf("127.0.0.1:%d", b.Postgres.Port)
+	return strings.Replace(b.Postgres.URL(system.Database, system.Carrier), there, address, 1)
 }
 
 // must runs a statement as the administrator.

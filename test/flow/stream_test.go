@@ -15,7 +15,7 @@ import (
 // inStream waits until so many messages lie in the stream; where nothing was published there is none.
 func (b *bundle) inStream(t *testing.T, want uint64) {
 	t.Helper()
-	_, js := natsserver.Connect(t, b.NATS.URL())
+	_, js := natsserver.Connect(t, b.NATSURL())
 	stream, err := js.Stream(t.Context(), system.Stream)
 	if want == 0 && errors.Is(err, jetstream.ErrStreamNotFound) {
 		return
@@ -46,7 +46,7 @@ func (b *bundle) leasesRunOut(t *testing.T) {
 	for _, table := range []string{"rule_webhook_queue", "rule_webhook_receipts"} {
 		b.must(t, "UPDATE "+table+" SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL")
 	}
-	_, js := natsserver.Connect(t, b.NATS.URL())
+	_, js := natsserver.Connect(t, b.NATSURL())
 	stream, err := js.Stream(t.Context(), system.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return // nothing was published

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,4 +137,31 @@ func TestAWorkerStaysOutOfTheNetworkThatNobodyOpened(t *testing.T) {
 
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_dead_letters WHERE message_id = 'inside'")
 	require.Empty(t, b.Endpoint.Requests())
+}
+
+// As a later version of the extension may.
+func TestAVerdictThatAWorkerDoesNotKnowLosesNothing(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	published(t, b.application, id, "event")
+	b.must(t, "ALTER FUNCTION rule_worker_admit RENAME TO admit_as_it_was")
+	b.must(t, `CREATE FUNCTION rule_worker_admit(p_consumer text, p_messages jsonb, OUT ordinal integer, OUT verdict text, OUT reason text,
+		OUT wait_ms integer, OUT try integer) RETURNS SETOF record LANGUAGE sql AS $$ SELECT 1, 'pray', NULL, NULL::integer, NULL::integer $$`)
+	b.must(t, "GRANT EXECUTE ON FUNCTION rule_worker_admit TO rule_engine_worker")
+	w := b.worker(t)
+	require.Eventually(t, func() bool {
+		return strings.Contains(w.Log(), "unknown verdict; is this worker older than the extension?")
+	},
+		patience, 20*time.Millisecond)
+	require.True(t, w.Running())
+	b.inStream(t, 1)
+	require.NoError(t, w.Stop())
+	require.Empty(t, b.Endpoint.Requests())
+
+	b.must(t, "DROP FUNCTION rule_worker_admit")
+	b.must(t, "ALTER FUNCTION admit_as_it_was RENAME TO rule_worker_admit")
+	b.leasesRunOut(t)
+	b.worker(t)
+	b.arrived(t, "event")
+	b.settled(t)
 }

@@ -118,14 +118,33 @@ SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
 SELECT rule_webhook_resume(:id) >= 0 AS resumed;
 UPDATE rule_webhooks SET retry_enabled = true WHERE webhook_id = :id;
 
--- Only failures for five days.
+-- Only failures for five days, and some on each of them.
 SELECT pg_temp.try('h1', 503);
-UPDATE rule_webhook_endpoints SET failing_since = now() - interval '4 days 23 hours';
+UPDATE rule_webhook_endpoints SET failing_since = now() - interval '5 days';
 SELECT pg_temp.try('h2', 503);
 SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
-UPDATE rule_webhook_endpoints SET failing_since = now() - interval '5 days';
-SELECT pg_temp.try('h3', 404);
+CREATE FUNCTION pg_temp.failed(p_days_ago integer) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO re.rule_webhook_attempts (webhook_id, message_id, try, path, worker, started_at, status, outcome, slot)
+    SELECT w.webhook_id, 'earlier', 1, 'stream', 'w', clock_timestamp() - make_interval(days => p_days_ago), 503, 'again',
+           (extract(epoch FROM clock_timestamp())::bigint / 86400 - p_days_ago) % 10
+    FROM re.rule_webhooks w WHERE w.webhook_name = 'away' $$;
+-- What is not kept cannot be asked for.
+BEGIN;
+UPDATE rule_engine_retention SET keep = '1 day' WHERE table_name = 'rule_webhook_attempts';
+SELECT pg_temp.try('h2 again', 503);
 SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
+ROLLBACK;
+SELECT pg_temp.failed(days) FROM generate_series(2, 9) days;
+SELECT pg_temp.try('h3', 503);
+SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
+SELECT pg_temp.failed(1);
+UPDATE rule_webhook_endpoints SET failing_since = now() - interval '4 days 23 hours';
+SELECT pg_temp.try('h4', 503);
+SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
+UPDATE rule_webhook_endpoints SET failing_since = now() - interval '5 days';
+SELECT pg_temp.try('h5', 404);
+SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
+DELETE FROM rule_webhook_attempts WHERE message_id = 'earlier';
 -- Resumed, it has five days again, and an event the time that it was tried for before the hold.
 UPDATE rule_webhooks SET held_since = now() - interval '2 days' WHERE webhook_id = :id;
 UPDATE rule_webhook_queue SET first_tried_at = now() - interval '3 days', next_retry_at = now() WHERE message_id = 'gone';

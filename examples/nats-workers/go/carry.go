@@ -27,6 +27,7 @@ type message struct {
 	MessageID   *string `json:"message_id"`
 	SourceID    *string `json:"source_id"`
 	Transaction *string `json:"transaction"`
+	Traceparent string  `json:"traceparent,omitempty"`
 	Stream      string  `json:"stream"`
 	Sequence    uint64  `json:"sequence"`
 	AgeMS       int64   `json:"age_ms"`
@@ -100,6 +101,7 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 		MessageID:   headerText(h, wire.HeaderMessageID),
 		SourceID:    headerText(h, wire.HeaderSource),
 		Transaction: headerText(h, wire.HeaderTransaction),
+		Traceparent: said.Traceparent,
 	}
 	if said.WebhookID != 0 {
 		m.WebhookID = &said.WebhookID
@@ -133,7 +135,7 @@ func (w *worker) tell(e *event, o outcome, free func()) {
 	v, err := w.reports.ask(w.telling, a)
 	for err == nil && (v.verdict == "payload" && a.Payload == nil || v.verdict == "busy") {
 		if v.verdict == "payload" {
-			a.Payload = encoded(e.body)
+			a.Payload, a.Traceparent = encoded(e.body), e.trace
 		} else if err = w.stand(v.wait); err != nil {
 			break
 		}

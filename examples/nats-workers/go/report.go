@@ -22,6 +22,7 @@ type attempt struct {
 	Stream       *string `json:"stream"`
 	Sequence     *uint64 `json:"sequence"`
 	Payload      *string `json:"payload,omitempty"`
+	Traceparent  string  `json:"traceparent,omitempty"` // goes with the payload
 
 	started time.Time
 }

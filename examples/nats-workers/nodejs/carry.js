@@ -20,7 +20,8 @@ const setAside = 60_000;
  * malformed, is for the database to judge. overflow: it is more than the worker
  * takes of its webhook.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
- *   transaction: string | null, stream: string, sequence: number, age_ms: number, overflow?: true, payload?: string}} Told
+ *   transaction: string | null, traceparent?: string, stream: string, sequence: number, age_ms: number,
+ *   overflow?: true, payload?: string}} Told
  */
 
 /**
@@ -112,6 +113,7 @@ function open(w, msg) {
     message_id: text(header.message_id),
     source_id: text(header.source),
     transaction: text(header.transaction),
+    traceparent: e.trace || undefined,
     stream, sequence,
     age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
   };
@@ -136,7 +138,7 @@ export async function tell(w, e, o, free) {
     const attempt = newAttempt(e, o);
     let v = await w.reports.ask(w.telling, attempt);
     while (v.verdict === "payload" && !attempt.payload || v.verdict === "busy") {
-      if (v.verdict === "payload") attempt.payload = encoded(e.body);
+      if (v.verdict === "payload") Object.assign(attempt, { payload: encoded(e.body), traceparent: e.trace || undefined });
       else await stand(w, v.wait);
       v = await w.reports.ask(w.telling, attempt);
     }

@@ -91,7 +91,7 @@ export class Listener {
   /** Waits until something stirs it. @param {number} ms @returns {Promise<void>} */
   #sleep(ms) {
     return new Promise((resolve) => {
-      let forget = () => {};
+      if (this.signal.aborted) return resolve();
       const done = () => {
         clearTimeout(timer);
         forget();
@@ -101,7 +101,7 @@ export class Listener {
       const timer = setTimeout(done, this.#room || this.#idle && this.#notified ? 0 : ms);
       this.#room = false;
       this.#stirred = done;
-      forget = onEnd(this.signal, () => this.#stirred());
+      const forget = onEnd(this.signal, () => this.#stirred());
     });
   }
 

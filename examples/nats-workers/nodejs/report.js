@@ -1,11 +1,11 @@
 /**
  * What report is told about one try, or about a row that was published again.
  * The body of a success is never told, nor a payload unless the database asks
- * for it. started becomes started_ms_ago when the report leaves.
+ * for it; traceparent goes with the payload. started becomes started_ms_ago when the report leaves.
  * @typedef {{path: string, queue_id: number | null, webhook_id: number, message_id: string, redelivery: number,
  *   try: number, result: string, status: number | null, duration_ms: number, error: string | null,
  *   answer: string | null, retry_after_ms?: number, stream: string | null, sequence: number | null,
- *   payload?: string, started: number}} Attempt
+ *   payload?: string, traceparent?: string, started: number}} Attempt
  */
 
 /**

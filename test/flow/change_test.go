@@ -1,0 +1,57 @@
+package flow
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+)
+
+// No notification reaches a worker behind a pooler, and one whose session was cut off has missed it.
+func TestAChangedEndpointReachesEachWorkerWithinASecondWithoutANotification(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "queue")
+	b.worker(t, "CONSUMER_NAME=pooled", "BATCH_SIZE=1", "DATABASE_URL="+b.databaseAt(pooler(t, fmt.Sprintf("127.0.0.1:%d", b.Postgres.Port))))
+	line, env := b.databaseLine(t)
+	b.worker(t, "CONSUMER_NAME=cut", "BATCH_SIZE=1", env)
+	moved := endpoint.Run(t)
+	sent, delivered := 0, "SELECT count(DISTINCT worker) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND started_at > $1"
+	// until publishes until both workers have delivered since then.
+	until := func(since time.Time, enough func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			require.True(t, time.Now().Before(deadline), "not both workers took part")
+			for range 4 {
+				sent++
+				publish(t, b.application, id, fmt.Sprint("event-", sent))
+			}
+			var workers int
+			require.NoError(t, b.admin.QueryRow(t.Context(), delivered, since).Scan(&workers))
+			if workers == 2 && enough() {
+				return
+			}
+		}
+	}
+	until(time.Now(), func() bool { return true })
+
+	line.Cut()
+	b.must(t, "SELECT rule_webhook_secret_delete($1, 'signing')", id)
+	moved.AddSecret(b.secret(t, id, "another", nil))
+	b.must(t, "SELECT rule_webhook_update($1, p_url => $2)", id, moved.URL()+"/moved")
+	changed := time.Now()
+	// A second, and what a busy machine adds to it.
+	const soon = 3 * time.Second
+	until(changed.Add(soon), func() bool { return time.Since(changed) > soon })
+
+	for _, r := range b.Endpoint.Requests() {
+		require.Less(t, r.At.Sub(changed), soon, "a worker still sends to where the endpoint was")
+	}
+	requests := moved.Requests()
+	require.NotEmpty(t, requests)
+	for _, r := range requests {
+		require.NoError(t, r.Signature, "URL and secret change together")
+	}
+}

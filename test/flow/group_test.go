@@ -1,0 +1,128 @@
+package flow
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+	"rule_engine/test/natsserver"
+	"rule_engine/test/system"
+	"rule_engine/test/worker"
+)
+
+// refuses waits for the end of a worker that can never work, and answers the line that says why.
+func refuses(t *testing.T, w *worker.Process, variable string) string {
+	t.Helper()
+	require.ErrorContains(t, w.Wait(patience), "exit status 2")
+	var said []string
+	for _, line := range strings.Split(w.Log(), "\n") {
+		if strings.Contains(line, variable+": ") {
+			said = append(said, line)
+		}
+	}
+	require.Len(t, said, 1, w.Log())
+	require.True(t, strings.HasPrefix(said[0], variable+": "), said[0])
+	require.True(t, strings.HasSuffix(w.Log(), said[0]), "it is the last word:\n%s", w.Log())
+	return said[0]
+}
+
+func TestGroupsWithOverlappingSubjectsAreRefusedAtTheStart(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	b.worker(t)
+	published(t, b.application, id, "first")
+	b.arrived(t, "first") // by now the first group has its consumer
+
+	line := refuses(t, b.worker(t, "QUEUE_GROUP=others", "SUBJECT=webhooks.orders"), "SUBJECT")
+	require.Contains(t, line, "webhooks.orders")
+	require.Contains(t, line, system.Stream)
+	published(t, b.application, id, "second")
+	b.arrived(t, "first", "second")
+}
+
+func TestAConsumerThatDiffersIsNamedAndLeftAsItIs(t *testing.T) {
+	b := setup(t)
+	published(t, b.application, b.webhook(t, "orders", "nats"), "first") // makes the stream
+	_, js := natsserver.Connect(t, b.NATS.URL())
+	_, err := js.CreateConsumer(t.Context(), system.Stream, jetstream.ConsumerConfig{
+		Durable: system.Group, FilterSubject: "webhooks.>", AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: 30 * time.Second, MaxAckPending: 100_000,
+	})
+	require.NoError(t, err)
+
+	line := refuses(t, b.worker(t), "QUEUE_GROUP")
+	require.Contains(t, line, "ack_wait")
+	consumer, err := js.Consumer(t.Context(), system.Stream, system.Group)
+	require.NoError(t, err)
+	require.Equal(t, 30*time.Second, consumer.CachedInfo().Config.AckWait)
+	require.Empty(t, b.Endpoint.Requests())
+}
+
+func TestAWorkerWaitsForItsStream(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	w := b.worker(t)
+	require.Eventually(t, func() bool { return strings.Contains(w.Log(), "waiting for the stream") }, patience, 20*time.Millisecond)
+	published(t, b.application, id, "first")
+	b.arrived(t, "first")
+	b.settled(t)
+	require.Equal(t, 1, strings.Count(w.Log(), "waiting for the stream"), w.Log())
+}
+
+// While endpoints are the bottleneck, what counts is how many requests are under way at once.
+func TestEachWorkerOfAGroupBringsItsOwnRequests(t *testing.T) {
+	for _, mode := range []string{"nats", "queue"} {
+		t.Run(mode, func(t *testing.T) {
+			b := setup(t)
+			id := b.webhook(t, "orders", mode)
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000")
+			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Hang: true} })
+			for _, event := range names("event", 60) {
+				publish(t, b.application, id, event)
+			}
+			const each = 3
+			for n := range 4 {
+				b.worker(t, "BATCH_SIZE=3")
+				require.Len(t, b.Endpoint.Await(each*(n+1), patience), each*(n+1))
+			}
+			// Another one, that was late, would be among them now.
+			b.count(t, 4, "SELECT count(*) FROM rule_nats_consumer_stats WHERE active AND updated_at > created_at")
+			require.Len(t, b.Endpoint.Requests(), 4*each)
+		})
+	}
+}
+
+// Longer than the ack wait: what waits for its turn in one worker must not come to another.
+func TestWhatAWorkerHoldsLongerThanTheAckWaitStaysItsOwn(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 90000 WHERE webhook_id = $1", id)
+	const held = 80 * time.Second
+	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: held} })
+	w := b.worker(t, "BATCH_SIZE=4")
+	events := names("event", 4)
+	for _, event := range events {
+		published(t, b.application, id, event)
+	}
+	b.Endpoint.Wait(t, 4, patience)
+	second := b.worker(t, "BATCH_SIZE=4")
+	for deadline := time.Now().Add(held + patience); ; time.Sleep(100 * time.Millisecond) {
+		var delivered int
+		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_attempts").Scan(&delivered))
+		if delivered == len(events) {
+			break
+		}
+		require.True(t, time.Now().Before(deadline), "%d delivered", delivered)
+	}
+	b.settled(t)
+	b.arrived(t, events...)
+	b.count(t, 4, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND try = 1")
+	// Postgres would have kept the second one from sending; it was not asked.
+	require.NoError(t, w.Stop())
+	require.NoError(t, second.Stop())
+	b.count(t, 4, "SELECT sum(messages_delivered) FROM rule_nats_consumer_stats")
+}
