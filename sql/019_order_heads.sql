@@ -53,20 +53,20 @@ RETURNS boolean LANGUAGE plpgsql
 AS $$
 DECLARE
     v_first record;
+    v_row record;
 BEGIN
     IF NOT @extschema@._rule_order_lock(p_webhook_id, p_order_key) THEN
         RETURN false;
     END IF;
     SELECT * INTO v_first FROM @extschema@._rule_order_first(p_webhook_id, p_order_key);
     IF v_first.in_turn AND v_first.parked THEN
-        WITH free AS (
-            SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-            WHERE q.queue_id = v_first.queue_id AND q.status = 'pending' FOR UPDATE SKIP LOCKED)
-        -- It has been waiting since it came, for others and for a hold's end.
-        UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = q.created_at FROM free WHERE q.queue_id = free.queue_id;
-        IF NOT FOUND THEN
+        SELECT q.ctid, q.status INTO v_row FROM @extschema@.rule_webhook_queue q
+        WHERE q.queue_id = v_first.queue_id FOR UPDATE SKIP LOCKED;
+        IF v_row.status IS DISTINCT FROM 'pending' THEN
             RETURN false;
         END IF;
+        -- It has been waiting since it came, for others and for a hold's end.
+        UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = q.created_at WHERE q.ctid = v_row.ctid;
         PERFORM @extschema@._rule_queue_wake();
     END IF;
     RETURN true;
@@ -122,7 +122,7 @@ BEGIN
         RETURN p_rows;
     ELSIF v_behind <> '{}' THEN
         UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = 'infinity' WHERE q.queue_id = ANY (v_behind);
-        PERFORM @extschema@._rule_order_park(v_webhook_ids, v_order_keys, v_places, least(2000, 20 * cardinality(v_behind)), v_now);
+        PERFORM @extschema@._rule_order_park(v_webhook_ids, v_order_keys, v_places, least(500, 20 * cardinality(v_behind)), v_now);
     END IF;
     RETURN ARRAY(SELECT r.id FROM unnest(p_rows) WITH ORDINALITY AS r (id, n) WHERE r.id <> ALL (v_out) ORDER BY r.n);
 END
@@ -137,27 +137,24 @@ RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_webhook_id integer;
-    v_rows integer;
+    v_places tid[];
 BEGIN
     FOR v_webhook_id IN SELECT DISTINCT u.id FROM unnest(p_webhook_ids) AS u (id) ORDER BY 1 LOOP
-        WITH ahead AS MATERIALIZED (
-            SELECT q.queue_id, q.order_key, coalesce(q.order_place, q.queue_id) AS place
-            FROM @extschema@.rule_webhook_queue q
-            WHERE q.webhook_id = v_webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
-            ORDER BY q.next_retry_at, q.queue_id LIMIT p_ahead),
-        behind AS MATERIALIZED (
-            SELECT l.queue_id
-            FROM ahead a JOIN unnest(p_webhook_ids, p_order_keys, p_places) AS k (webhook_id, order_key, place)
-                ON k.webhook_id = v_webhook_id AND k.order_key = a.order_key AND a.place > k.place
-            CROSS JOIN LATERAL (
-                SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-                WHERE q.queue_id = a.queue_id AND q.status = 'pending' AND q.next_retry_at <= p_now
-                FOR UPDATE SKIP LOCKED) l)
-        UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = 'infinity'
-        FROM behind WHERE q.queue_id = behind.queue_id;
-        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        -- Each by its key, and written to where it was locked: no plan may look for them in an index of what is due.
+        SELECT coalesce(array_agg(l.ctid), '{}') INTO v_places
+        FROM (SELECT q.queue_id, q.order_key, coalesce(q.order_place, q.queue_id) AS place
+              FROM @extschema@.rule_webhook_queue q
+              WHERE q.webhook_id = v_webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
+              ORDER BY q.next_retry_at, q.queue_id LIMIT p_ahead) a
+        JOIN unnest(p_webhook_ids, p_order_keys, p_places) AS k (webhook_id, order_key, place)
+            ON k.webhook_id = v_webhook_id AND k.order_key = a.order_key AND a.place > k.place
+        CROSS JOIN LATERAL (
+            SELECT q.ctid, q.status, q.next_retry_at FROM @extschema@.rule_webhook_queue q
+            WHERE q.queue_id = a.queue_id FOR UPDATE SKIP LOCKED) l
+        WHERE l.status = 'pending' AND l.next_retry_at <= p_now;
+        UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = 'infinity' WHERE q.ctid = ANY (v_places);
         -- There may be more, and others behind it.
-        IF v_rows > 100 THEN
+        IF cardinality(v_places) > 100 THEN
             PERFORM @extschema@._rule_queue_wake();
         END IF;
     END LOOP;
