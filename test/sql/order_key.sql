@@ -119,7 +119,7 @@ SELECT count(pg_temp.put(to_char(n, 'FM0000'), '"many"')) FROM generate_series(1
 SELECT pg_temp.put('other', '"few"');
 SELECT pg_temp.take('w1', 4);
 SELECT count(*) > 400 AS parked FROM rule_webhook_queue WHERE webhook_id = :id AND next_retry_at = 'infinity';
-SELECT pg_temp.take('w2', 4), pg_temp.take('w1', 4);
+SELECT string_agg(c.taken, ', ') AS then_taken FROM (SELECT pg_temp.take('w' || n % 2 + 1, 4) AS taken FROM generate_series(1, 5) n) c;
 SELECT count(*) AS due FROM rule_webhook_queue WHERE webhook_id = :id AND status = 'pending' AND next_retry_at <= clock_timestamp();
 CREATE TEMP TABLE went (n integer GENERATED ALWAYS AS IDENTITY, taken text, under_way bigint);
 DO $$
