@@ -13,8 +13,16 @@ import (
 )
 
 func TestEventsOfAKeyAreSentOneAfterTheOther(t *testing.T) {
+	for backend, setup := range map[string]func(*testing.T) *bundle{
+		"native": func(t *testing.T) *bundle { return setup(t) }, "pgmq": setupPgmq,
+	} {
+		t.Run(backend, func(t *testing.T) { keepsTheOrderOfKeys(t, setup(t)) })
+	}
+}
+
+// keepsTheOrderOfKeys has two workers deliver to an endpoint that fails now and then.
+func keepsTheOrderOfKeys(t *testing.T, b *bundle) {
 	const keys, events = 20, 50
-	b := setup(t)
 	id := b.webhook(t, "orders", "queue")
 	b.must(t, "UPDATE rule_webhooks SET order_key = '{customer}', retry_backoff_multiplier = 1 WHERE webhook_id = $1", id)
 
