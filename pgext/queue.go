@@ -21,6 +21,18 @@ var (
 		      RETURNING queue_id, status`,
 		kinds: []kind{kindInt4, kindText, kindPayload, kindText, kindFloat8, kindText}, see: activeSnapshot,
 	}
+	// The value that orders the event is of the payload.
+	insertOrdered = statement{
+		sql: `INSERT INTO $SCHEMA.rule_webhook_queue
+		      (webhook_id, message_id, payload, route, next_retry_at, created_by, order_key)
+		      VALUES ($1, $2, $3, $4,
+		              pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $5), $6,
+		              $SCHEMA._rule_order_value($3 OPERATOR(pg_catalog.#>>)
+		                  (SELECT w.order_key FROM $SCHEMA.rule_webhooks w WHERE w.webhook_id OPERATOR(pg_catalog.=) $1)))
+		      ON CONFLICT (webhook_id, message_id, redelivery) DO NOTHING
+		      RETURNING queue_id, status`,
+		kinds: []kind{kindInt4, kindText, kindPayload, kindText, kindFloat8, kindText}, see: activeSnapshot,
+	}
 	findQueue = statement{
 		sql: `SELECT q.queue_id, q.status FROM $SCHEMA.rule_webhook_queue q
 		      WHERE q.webhook_id OPERATOR(pg_catalog.=) $1 AND q.message_id OPERATOR(pg_catalog.=) $2
@@ -67,7 +79,11 @@ func (e *engine) enqueue(c call, ev *event, route string) error {
 	if route == routeStream {
 		grace = streamGraceSeconds
 	}
-	row, err := e.row(&insertQueue, integer(ev.webhook.id), text(ev.messageID),
+	insert := &insertQueue
+	if ev.webhook.ordered && route == routePost {
+		insert = &insertOrdered
+	}
+	row, err := e.row(insert, integer(ev.webhook.id), text(ev.messageID),
 		payload(ev.payloadHandle), text(route), float(grace), text(c.caller))
 	if err == nil && row == nil {
 		ev.queuedBefore = true

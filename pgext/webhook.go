@@ -22,6 +22,8 @@ type webhook struct {
 	storePayload bool
 	// limited says that its part of the queue has a limit.
 	limited bool
+	// ordered says that a value in their payloads orders its events.
+	ordered bool
 }
 
 // configuration is a row of rule_nats_config.
@@ -47,12 +49,13 @@ type cache struct {
 // What is cached is read as it is committed by now, and with one's own changes:
 // an older snapshot's row would outlive the transaction that read it.
 var (
-	// Version 0.1.0 has no limits: what it lacks is not asked for by name.
+	// Version 0.1.0 has no limits and no order: what it lacks is not asked for by name.
 	loadWebhook = statement{
 		sql: `SELECT w.webhook_name, w.enabled, w.publish_mode, w.nats_enabled, w.nats_subject,
 		             COALESCE(w.nats_config_id, c.config_id), w.nats_fallback, w.store_payload,
 		             COALESCE(pg_catalog.to_jsonb(w) OPERATOR(pg_catalog.->>) 'queue_max_events',
-		                      pg_catalog.to_jsonb(w) OPERATOR(pg_catalog.->>) 'queue_max_bytes') IS NOT NULL
+		                      pg_catalog.to_jsonb(w) OPERATOR(pg_catalog.->>) 'queue_max_bytes') IS NOT NULL,
+		             pg_catalog.to_jsonb(w) OPERATOR(pg_catalog.->>) 'order_key' IS NOT NULL
 		      FROM $SCHEMA.rule_webhooks w
 		      LEFT JOIN $SCHEMA.rule_nats_config c ON c.config_name OPERATOR(pg_catalog.=) 'default'
 		      WHERE w.webhook_id OPERATOR(pg_catalog.=) $1`,
@@ -136,7 +139,7 @@ func (e *engine) webhook(id int32) (*webhook, error) {
 	}
 	w := &webhook{id: id}
 	err = scan(row, &w.name, &w.enabled, &w.mode, &w.natsEnabled, &w.subject, &w.configID, &w.fallback, &w.storePayload,
-		&w.limited)
+		&w.limited, &w.ordered)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ BEGIN
         'max_retries', v_webhook.max_retries, 'retry_delay_ms', v_webhook.retry_delay_ms,
         'retry_backoff_multiplier', v_webhook.retry_backoff_multiplier, 'enabled', v_webhook.enabled,
         'give_up_after', v_webhook.give_up_after, 'hold_for', v_webhook.hold_for,
+        'order_key', v_webhook.order_key, 'on_dead', v_webhook.on_dead,
         'publish_mode', v_webhook.publish_mode, 'nats_enabled', v_webhook.nats_enabled,
         'nats_subject', v_webhook.nats_subject,
         'nats_config', (SELECT c.config_name FROM @extschema@.rule_nats_config c

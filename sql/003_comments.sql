@@ -8,7 +8,7 @@ COMMENT ON COLUMN @extschema@.rule_webhook_queue.payload_bytes IS 'What came, wh
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.status IS 'pending, processing (leased by a worker), success or failed (a dead letter)';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.route IS 'post: delivered from here. publish: NATS was away, it is published again. stream: the stream has a copy, and this row steps in when nothing came of it.';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.retry_count IS 'How many tries failed';
-COMMENT ON COLUMN @extschema@.rule_webhook_queue.next_retry_at IS 'Not tried before this';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue.next_retry_at IS 'Not tried before this; infinity: waits for its turn among the events of its key';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.leased_by IS 'The worker that has it';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.lease_until IS 'When that worker counts as dead';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.rule_name IS 'The rule that made the event, as its caller named it';

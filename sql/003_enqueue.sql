@@ -8,14 +8,15 @@ DECLARE
     v_enabled boolean;
     v_limited boolean;
     v_full text;
+    v_order_key text[];
     v_queue_id bigint;
 BEGIN
     IF @extschema@._rule_publish_off() THEN
         RETURN NULL;
     END IF;
     SELECT w.enabled, w.queue_max_events IS NOT NULL OR w.queue_max_bytes IS NOT NULL
-                      OR s.queue_max_events IS NOT NULL OR s.queue_max_bytes IS NOT NULL
-    INTO v_enabled, v_limited
+                      OR s.queue_max_events IS NOT NULL OR s.queue_max_bytes IS NOT NULL, w.order_key
+    INTO v_enabled, v_limited, v_order_key
     FROM @extschema@.rule_webhooks w LEFT JOIN @extschema@.rule_engine_settings s ON true
     WHERE w.webhook_id = p_webhook_id;
     IF NOT FOUND THEN
@@ -41,8 +42,9 @@ BEGIN
                 'Let workers deliver what waits, or raise the limit; see webhook_queue_fill.', '53400');
         END IF;
     END IF;
-    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, payload, rule_name, next_retry_at)
-    VALUES (p_webhook_id, gen_random_uuid()::text, p_payload, p_rule_name, coalesce(p_scheduled_at, now()))
+    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, payload, rule_name, next_retry_at, order_key)
+    VALUES (p_webhook_id, gen_random_uuid()::text, p_payload, p_rule_name, coalesce(p_scheduled_at, now()),
+            @extschema@._rule_order_value(p_payload #>> v_order_key))
     RETURNING queue_id INTO v_queue_id;
     RETURN v_queue_id;
 END
@@ -59,7 +61,7 @@ BEGIN
     SELECT json_build_object(
         'call_id', q.queue_id, 'webhook_id', q.webhook_id, 'webhook_name', w.webhook_name, 'message_id', q.message_id,
         'status', q.status, 'retry_count', q.retry_count,
-        'next_retry_at', CASE WHEN q.status = 'pending' THEN q.next_retry_at END, 'rule_name', q.rule_name,
+        'next_retry_at', CASE WHEN q.status = 'pending' AND isfinite(q.next_retry_at) THEN q.next_retry_at END, 'rule_name', q.rule_name,
         'response_status', q.response_status, 'error_message', q.error_message,
         'created_at', q.created_at, 'started_at', q.started_at, 'completed_at', q.completed_at)
     INTO v_status

@@ -43,7 +43,7 @@ BEGIN
     -- for itself (OFFSET 0), so that no plan reads a table that was short when it was made.
     FOR v_event IN
         SELECT u.n::integer AS n, w.webhook_id, w.enabled, w.held_reason, b.open_until, b.open_ms, b.breaker_state,
-               q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at,
+               q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at, q.order_key IS NOT NULL AS ordered,
                r.state, r.lease_until AS r_lease_until,
                greatest(q.lease_losses + (q.status = 'processing')::integer, r.lease_losses + (r.state = 'leased')::integer) AS losses
         FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
@@ -51,7 +51,7 @@ BEGIN
             SELECT w.webhook_id, w.enabled, w.held_reason FROM @extschema@.rule_webhooks w
             WHERE w.webhook_id = u.webhook_id OFFSET 0) w ON true
         LEFT JOIN LATERAL (
-            SELECT q.queue_id, q.status, q.route, q.lease_until, q.next_retry_at, q.lease_losses
+            SELECT q.queue_id, q.status, q.route, q.lease_until, q.next_retry_at, q.lease_losses, q.order_key
             FROM @extschema@.rule_webhook_queue q
             WHERE q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0 OFFSET 0) q ON true
         LEFT JOIN LATERAL (
@@ -86,7 +86,8 @@ BEGIN
             v_verdicts[v_event.n] := 'wait';
             v_reasons[v_event.n] := 'a worker is delivering it';
             v_waits[v_event.n] := @extschema@._rule_wait_ms(greatest(v_event.q_lease_until, v_event.r_lease_until));
-        ELSIF v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now THEN
+        -- Where the queue keeps an order, only the queue sends.
+        ELSIF v_event.ordered OR (v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now) THEN
             v_verdicts[v_event.n] := 'drop';
             v_reasons[v_event.n] := 'moved to the queue';
         ELSIF v_alone THEN

@@ -63,10 +63,13 @@ BEGIN
     WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.first_tried_at < v_now;
     UPDATE @extschema@.rule_webhook_queue q
     SET next_retry_at = v_now + make_interval(secs => (d.place / coalesce(p_per_second, 100))::double precision)
-    FROM (SELECT p.queue_id, row_number() OVER (ORDER BY p.next_retry_at, p.queue_id) - 1.0 AS place
+    FROM (SELECT p.queue_id, row_number() OVER (ORDER BY CASE p.next_retry_at WHEN 'infinity' THEN p.created_at ELSE p.next_retry_at END,
+                                                p.queue_id) - 1.0 AS place
           FROM @extschema@.rule_webhook_queue p
           -- What goes to NATS goes in order: one that waits would hold up other webhooks' events behind it.
-          WHERE p.webhook_id = p_webhook_id AND p.status = 'pending' AND p.next_retry_at <= v_now
+          WHERE p.webhook_id = p_webhook_id AND p.status = 'pending'
+            -- What waits for its turn in its key has a place in the rate, too.
+            AND (p.next_retry_at <= v_now OR p.next_retry_at = 'infinity')
             AND p.route <> 'publish') d
     WHERE q.queue_id = d.queue_id AND q.status = 'pending';
     GET DIAGNOSTICS v_events = ROW_COUNT;

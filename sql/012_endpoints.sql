@@ -156,15 +156,15 @@ RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_webhook record;
-    v_rows bigint[] := p_rows;
+    v_rows bigint[] := @extschema@._rule_order_heads(p_rows);
 BEGIN
-    IF p_rows = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints e WHERE e.failing_since IS NOT NULL) THEN
-        RETURN p_rows;
+    IF v_rows = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints e WHERE e.failing_since IS NOT NULL) THEN
+        RETURN v_rows;
     END IF;
     FOR v_webhook IN
         SELECT q.webhook_id, array_agg(q.queue_id ORDER BY q.next_retry_at, q.queue_id) AS rows
         FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
-        WHERE q.queue_id = ANY (p_rows) AND e.failing_since IS NOT NULL AND e.breaker_state <> 'closed'
+        WHERE q.queue_id = ANY (v_rows) AND e.failing_since IS NOT NULL AND e.breaker_state <> 'closed'
         GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
         IF @extschema@._rule_breaker_pass(v_webhook.webhook_id) THEN
@@ -176,7 +176,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_rows_pass(bigint[]) IS
-    'Internal: those of some queue rows that the breakers of their endpoints let through.';
+    'Internal: those of some locked queue rows that are in turn in their key and that the breakers of their endpoints let through.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_endpoint_new()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -30,8 +30,11 @@ BEGIN
                 WHEN q.route = 'stream' AND q.retry_count = 0 AND w.enabled AND w.held_since IS NULL THEN 'in the stream'
                 WHEN l.webhook_id IS NOT NULL AND q.next_retry_at <= clock_timestamp() AND w.enabled AND w.held_since IS NULL
                      AND coalesce(e.breaker_state, 'closed') = 'closed' THEN 'at its limit'
-                ELSE @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count) END,
-           q.error_message, q.retry_count, q.created_at, CASE q.status WHEN 'pending' THEN q.next_retry_at END
+                ELSE coalesce(CASE WHEN q.order_key IS NOT NULL AND w.enabled AND w.held_since IS NULL THEN
+                                  @extschema@._rule_order_waits(q.webhook_id, q.order_key, coalesce(q.order_place, q.queue_id), q.queue_id, w.on_dead) END,
+                              @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count)) END,
+           q.error_message, q.retry_count, q.created_at,
+           CASE WHEN q.status = 'pending' AND isfinite(q.next_retry_at) THEN q.next_retry_at END
     FROM @extschema@.rule_webhook_queue q
     LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
     LEFT JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
@@ -75,4 +78,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_undelivered(integer) IS
-    'What has been accepted and has not arrived, oldest first, and why: waiting, retrying, leased, held, disabled, breaker open, at its limit, waiting for NATS, in the stream, not published, expired or dead letter, with the last error.';
+    'What has been accepted and has not arrived, oldest first, and why: waiting, retrying, leased, held, disabled, breaker open, at its limit, behind another event of its key, blocked by a dead letter, waiting for NATS, in the stream, not published, expired or dead letter, with the last error.';
