@@ -85,7 +85,9 @@ BEGIN
         ELSIF greatest(v_event.q_lease_until, v_event.r_lease_until) > v_now THEN
             v_verdicts[v_event.n] := 'wait';
             v_reasons[v_event.n] := 'a worker is delivering it';
-            v_waits[v_event.n] := @extschema@._rule_wait_ms(greatest(v_event.q_lease_until, v_event.r_lease_until));
+            -- Who published it again has only to say so; a delivery takes longer.
+            v_waits[v_event.n] := CASE WHEN v_event.status = 'processing' AND v_event.route = 'publish' THEN 250
+                ELSE @extschema@._rule_wait_ms(greatest(v_event.q_lease_until, v_event.r_lease_until)) END;
         -- Where the queue keeps an order, only the queue sends.
         ELSIF v_event.ordered OR (v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now) THEN
             v_verdicts[v_event.n] := 'drop';

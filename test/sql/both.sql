@@ -79,6 +79,8 @@ SELECT * FROM t.row('p2');
 SELECT count(*) AS before_its_time FROM rule_worker_claim('q2', 10, '{WEBHOOKS}');
 UPDATE rule_webhook_queue SET next_retry_at = now() WHERE message_id = 'p2';
 SELECT message_id, action FROM rule_worker_claim('q2', 10, '{WEBHOOKS}');
+-- The copy can be fetched before its publish is reported.
+SELECT verdict, reason, wait_ms FROM t.admit('s', t.message('both', 'p2'));
 SELECT * FROM t.report('q2', t.of_row('p2', 'published'), t.of_row('p3', 'published'));
 -- The copy that went there is delivered by the stream, without a transaction to ask for.
 SELECT verdict, try FROM t.admit('s', t.message('both', 'p1'));
