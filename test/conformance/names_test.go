@@ -74,6 +74,14 @@ func TestOfANamesAddressesOnlyThoseOutsideAreDialled(t *testing.T) {
 	}
 }
 
+func TestWhereANamesAddressesOutsideAreAwayThoseInsideAreNotDialled(t *testing.T) {
+	t.Parallel()
+	away := netip.MustParseAddr("127.0.8.1")
+	name, _ := aName(t, func(int, netip.Addr) resolver.Answer { return addresses(away, inner) })
+	refused(t, aHook(t, to(name)).once())
+	require.Zero(t, shared.inside.reached.Load())
+}
+
 func TestANameThatLeadsInsideIsRefused(t *testing.T) {
 	t.Parallel()
 	name, s := aName(t, func(int, netip.Addr) resolver.Answer { return addresses(inner) })

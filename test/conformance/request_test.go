@@ -94,9 +94,6 @@ func TestAMessageIDTravelsAsTheGoldenFileSays(t *testing.T) {
 		require.NoError(t, err)
 		t.Run(string(name[:min(len(name), 40)]), func(t *testing.T) {
 			t.Parallel()
-			if c.MessageID == "" {
-				t.SkipNow()
-			}
 			s := serve(t, says(ok))
 			h := aHook(t, s.url)
 			require.Equal(t, c.WebhookID, h.oneSent(s, c.MessageID, aBody).Header.Get("webhook-id"))

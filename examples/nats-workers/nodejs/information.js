@@ -22,9 +22,9 @@ export function informed() {
 const unasked = Buffer.from("HTTP/1.1 100 ");
 
 /**
- * undici ends a connection at a 100 that it did not ask for, and passes over
- * a 102. So what it reads of the one is made the other; where that stands in an
- * answer's body, as nowhere else, no more than one character of a failure's record changes.
+ * undici ends a connection at a 100 that it did not ask for, and passes over a
+ * 102. So the one is read as the other. In an answer's body, where the same
+ * may stand, a digit of what a failure keeps is then wrong, and its length right.
  * @param {import("node:net").Socket} socket
  */
 export function passContinue(socket) {
