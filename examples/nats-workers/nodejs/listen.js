@@ -90,6 +90,7 @@ export class Listener {
   /** Waits until something stirs it. @param {number} ms @returns {Promise<void>} */
   #sleep(ms) {
     return new Promise((resolve) => {
+      if (this.signal.aborted) return resolve();
       const done = () => {
         clearTimeout(timer);
         forget();
@@ -99,7 +100,6 @@ export class Listener {
       const timer = setTimeout(done, this.#idle && this.#notified ? 0 : ms);
       this.#stirred = done;
       const forget = onEnd(this.signal, () => this.#stirred());
-      if (this.signal.aborted) done();
     });
   }
 
