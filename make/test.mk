@@ -10,7 +10,7 @@ need: ## install what is missing for building and testing (apt, and a Go from Py
 	@scripts/need build postgres go
 
 need-test:
-	@scripts/need pgbouncer pgmq node python
+	@scripts/need pgbouncer pgmq node standardwebhooks python
 
 # A make of its own: the one that reads this may have begun without pg_config.
 built: need

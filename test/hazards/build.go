@@ -58,7 +58,7 @@ func (e *engine) load(ev *event, byMode bool) error {
 	{"pgext/event.go", "import (\n", "import (\n\t\"os\"\n\t\"strings\"\n"},
 	{"pgext/send.go", "func (s *sending) settle(e *engine, c call, ev *event) error {\n",
 		"func (s *sending) settle(e *engine, c call, ev *event) error {\n\tprobe(\" in step\", ev.messageID)\n"},
-	{"pgext/streams.go", "seen := pool.Look(ctx)", `probe("", name)
+	{"pgext/health.go", "seen := pool.Look(ctx)", `probe("", name)
 		seen := pool.Look(ctx)`},
 	{"nats/send.go", "func (s *sending) start() error {\n", `func (s *sending) start() error {
 	switch fmt.Sprint(s.messages[0].Header["Rule-Engine-Message-Id"]) {

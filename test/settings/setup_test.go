@@ -125,11 +125,7 @@ func (b *bundle) refused(t *testing.T, code, words string, secrets ...string) {
 // file writes a file that the server, another user, can read.
 func file(t *testing.T, name string, content []byte) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "settings")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
-	path := dir + "/" + name
+	path := folder(t) + "/" + name
 	require.NoError(t, os.WriteFile(path, content, 0o644))
 	return path
 }

@@ -12,14 +12,15 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/certificate"
 	"rule_engine/test/natsserver"
 	"rule_engine/test/proxy"
 )
 
-func withTLS(t *testing.T, p pair, change ...func(*server.Options)) func(*server.Options) {
+func withTLS(t *testing.T, p certificate.Pair, change ...func(*server.Options)) func(*server.Options) {
 	return func(o *server.Options) {
 		o.TLS, o.TLSTimeout = true, 5
-		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{p.load(t)}, MinVersion: tls.VersionTLS12}
+		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{load(t, p)}, MinVersion: tls.VersionTLS12}
 		for _, f := range change {
 			f(o)
 		}
@@ -32,12 +33,12 @@ func TestTLSWithAnAuthorityOfOnesOwn(t *testing.T) {
 	b.refused(t, "configuration", "tls_ca_file counts with tls_enabled")
 	b.set(t, "tls_enabled = true")
 	b.refused(t, "configuration", "tls_ca_file is not set")
-	b.set(t, "tls_ca_file = $1", a.file)
+	b.set(t, "tls_ca_file = $1", a.File)
 	b.works(t)
 
 	other := newAuthority(t)
-	b.set(t, "tls_ca_file = $1", other.file)
-	b.refused(t, "configuration", "tls_ca_file: the server's certificate is not signed by an authority that "+other.file)
+	b.set(t, "tls_ca_file = $1", other.File)
+	b.refused(t, "configuration", "tls_ca_file: the server's certificate is not signed by an authority that "+other.File)
 	b.set(t, "tls_ca_file = '/nowhere/ca.pem'")
 	b.refused(t, "configuration", "tls_ca_file: open /nowhere/ca.pem: no such file")
 	b.set(t, "tls_ca_file = $1", file(t, "empty.pem", nil))
@@ -47,7 +48,7 @@ func TestTLSWithAnAuthorityOfOnesOwn(t *testing.T) {
 func TestAnExpiredCertificateAndOneForAnotherHost(t *testing.T) {
 	a := newAuthority(t)
 	b := setup(t, withTLS(t, a.issue(t, -time.Hour)))
-	b.set(t, "tls_enabled = true, tls_ca_file = $1", a.file)
+	b.set(t, "tls_enabled = true, tls_ca_file = $1", a.File)
 	b.refused(t, "configuration", "has expired")
 
 	elsewhere := a.issue(t, time.Hour, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1)} })
@@ -67,24 +68,24 @@ func TestTLSThatTheServerDoesNotOffer(t *testing.T) {
 func TestAClientCertificate(t *testing.T) {
 	a := newAuthority(t)
 	pool := x509.NewCertPool()
-	pool.AddCert(a.certificate)
+	pool.AddCert(a.Certificate)
 	b := setup(t, withTLS(t, a.issue(t, time.Hour), func(o *server.Options) {
 		o.TLSConfig.ClientAuth, o.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, pool
 	}))
-	b.set(t, "tls_enabled = true, tls_ca_file = $1", a.file)
+	b.set(t, "tls_enabled = true, tls_ca_file = $1", a.File)
 	b.refused(t, "configuration", "the server asks for a client certificate, and tls_cert_file is not set")
 
 	mine := a.issue(t, time.Hour)
-	b.set(t, "tls_cert_file = $1, tls_key_file = $2", mine.certFile, mine.keyFile)
+	b.set(t, "tls_cert_file = $1, tls_key_file = $2", mine.CertFile, mine.KeyFile)
 	b.works(t)
 
 	stranger := newAuthority(t).issue(t, time.Hour)
-	b.set(t, "tls_cert_file = $1, tls_key_file = $2", stranger.certFile, stranger.keyFile)
-	b.refused(t, "configuration", "the server refuses the client certificate in tls_cert_file "+stranger.certFile)
+	b.set(t, "tls_cert_file = $1, tls_key_file = $2", stranger.CertFile, stranger.KeyFile)
+	b.refused(t, "configuration", "the server refuses the client certificate in tls_cert_file "+stranger.CertFile)
 	expired := a.issue(t, -time.Hour)
-	b.set(t, "tls_cert_file = $1, tls_key_file = $2", expired.certFile, expired.keyFile)
-	b.refused(t, "configuration", "the server refuses the client certificate in tls_cert_file "+expired.certFile)
-	b.set(t, "tls_cert_file = $1, tls_key_file = $2", mine.certFile, stranger.keyFile)
+	b.set(t, "tls_cert_file = $1, tls_key_file = $2", expired.CertFile, expired.KeyFile)
+	b.refused(t, "configuration", "the server refuses the client certificate in tls_cert_file "+expired.CertFile)
+	b.set(t, "tls_cert_file = $1, tls_key_file = $2", mine.CertFile, stranger.KeyFile)
 	b.refused(t, "configuration", "tls_cert_file, tls_key_file")
 	b.set(t, "tls_key_file = NULL")
 	b.refused(t, "configuration", "tls_key_file is not set")
@@ -93,7 +94,7 @@ func TestAClientCertificate(t *testing.T) {
 func TestATLSURLShakesHandsFirst(t *testing.T) {
 	a := newAuthority(t)
 	b := setup(t, withTLS(t, a.issue(t, time.Hour), func(o *server.Options) { o.TLSHandshakeFirst = true }))
-	b.set(t, "nats_url = $1, tls_ca_file = $2", strings.Replace(b.nats.URL(), "nats://", "tls://", 1), a.file)
+	b.set(t, "nats_url = $1, tls_ca_file = $2", strings.Replace(b.nats.URL(), "nats://", "tls://", 1), a.File)
 	b.works(t)
 	b.nats.Stop()
 	require.NoError(t, b.nats.StartAgain())
@@ -104,7 +105,7 @@ func TestATLSURLShakesHandsFirst(t *testing.T) {
 func TestATLSURLWorksWithAServerThatGreetsInClear(t *testing.T) {
 	a := newAuthority(t)
 	b := setup(t, withTLS(t, a.issue(t, time.Hour)))
-	b.set(t, "nats_url = $1, tls_ca_file = $2", strings.Replace(b.nats.URL(), "nats://", "tls://", 1), a.file)
+	b.set(t, "nats_url = $1, tls_ca_file = $2", strings.Replace(b.nats.URL(), "nats://", "tls://", 1), a.File)
 	began := time.Now()
 	b.works(t)
 	require.Less(t, time.Since(began), quick)
@@ -120,7 +121,7 @@ func TestTLSThatStallsIsGivenUpInTime(t *testing.T) {
 		}
 		return proxy.Pass
 	})
-	b.set(t, "nats_url = $1, tls_enabled = true, tls_ca_file = $2, connection_timeout_ms = 500", line.URL(), a.file)
+	b.set(t, "nats_url = $1, tls_enabled = true, tls_ca_file = $2, connection_timeout_ms = 500", line.URL(), a.File)
 	began := time.Now()
 	answer := b.publish(t)
 	require.InDelta(t, 0.5, time.Since(began).Seconds(), 0.3)

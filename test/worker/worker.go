@@ -55,12 +55,28 @@ func (k Kind) command() (*exec.Cmd, error) {
 // Start starts a worker with nothing in its environment but PATH and these NAME=value entries.
 func Start(env ...string) (*Process, error) { return Kind(os.Getenv(KindEnv)).Start(env...) }
 
+// StartBehind is Start with a command in front that becomes the program it is given.
+func StartBehind(front []string, env ...string) (*Process, error) {
+	cmd, err := Kind(os.Getenv(KindEnv)).command()
+	if err != nil {
+		return nil, err
+	}
+	if len(front) > 0 {
+		cmd = exec.Command(front[0], append(front[1:], cmd.Args...)...)
+	}
+	return start(cmd, env)
+}
+
 // Start is the same for this kind.
 func (k Kind) Start(env ...string) (*Process, error) {
 	cmd, err := k.command()
 	if err != nil {
 		return nil, err
 	}
+	return start(cmd, env)
+}
+
+func start(cmd *exec.Cmd, env []string) (*Process, error) {
 	dir, err := scratch.Make("worker")
 	if err != nil {
 		return nil, err

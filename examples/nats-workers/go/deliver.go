@@ -60,14 +60,15 @@ type sender struct {
 }
 
 func newSender(inFlight int, g guard) *sender {
-	dialer := &net.Dialer{Control: g.control}
+	d := &dialer{net.Dialer{Control: g.control}}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &sender{
 		slots: make(chan struct{}, inFlight),
 		transport: &http.Transport{
 			Proxy:                  nil, // a proxy would be dialled instead of the address checked
-			DialContext:            dialer.DialContext,
+			DialContext:            d.dial,
+			DialTLSContext:         d.dialTLS,
 			Protocols:              protocols,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: mostOfHeader,
@@ -138,7 +139,7 @@ func (s *sender) request(ctx context.Context, ep *endpoint, e *event, at time.Ti
 		Header:        header,
 		Body:          io.NopCloser(bytes.NewReader(e.body)),
 		ContentLength: int64(len(e.body)),
-	}).WithContext(ctx)
+	}).WithContext(dialling(ctx))
 	res, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return 0, nil, nil, err

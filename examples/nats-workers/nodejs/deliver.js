@@ -4,6 +4,7 @@ import { Agent, buildConnector } from "undici";
 
 import { guardedLookup, refusal } from "./address.js";
 import { onEnd } from "./context.js";
+import { badUpgrade, informed, mostOfHeader, passContinue } from "./information.js";
 import { retryAfter } from "./retryafter.js";
 import { sign } from "./sign.js";
 import { once, Slots } from "./slots.js";
@@ -12,7 +13,6 @@ import { patience } from "./window.js";
 
 const mostOfAnswer = 16 << 10; // read at all
 export const keptOfAnswer = 1 << 10; // kept of a failure
-const mostOfHeader = 64 << 10;
 // Servers drop idle connections after 5 s at the earliest. Let go before: a
 // request that meets the server's close on its way is a failed try.
 const idleConnection = 4000;
@@ -98,7 +98,10 @@ export class Sender {
       // An address is not looked up.
       const refused = net.isIP(host) ? refusal(host, this.allow) : undefined;
       if (refused) return callback(new Error(refused), null);
-      connect(options, callback);
+      connect(options, (...connected) => {
+        if (connected[1]) passContinue(connected[1]);
+        callback(...connected);
+      });
     };
   }
 
@@ -158,11 +161,11 @@ export class Sender {
     try {
       response = await this.#agent(ep.timeout).request({
         origin: ep.origin, path: ep.path, method: /** @type {import("undici").Dispatcher.HttpMethod} */ (ep.method),
-        headers, body: e.body, signal,
+        headers, body: e.body, signal, onInfo: informed(),
       });
     } catch (err) {
       // To undici an answer that it did not ask for, to us one that is no success.
-      if (err instanceof Error && err.message === "bad upgrade") return { status: 101, headers: {}, answer: Buffer.alloc(0) };
+      if (err instanceof Error && err.message === badUpgrade) return { status: 101, headers: {}, answer: Buffer.alloc(0) };
       throw err;
     }
     const { statusCode: status, body } = response;

@@ -89,7 +89,8 @@ export class Endpoints {
  */
 export function newEndpoint(row) {
   const { timeout } = row;
-  const url = parseURL(row.url.trim());
+  const text = row.url.trim();
+  const url = parseURL(text);
   // The parser's own error would show the URL, which can be a secret.
   if (!url) return { timeout, broken: "the webhook's URL is not an absolute http or https URL" };
   const method = row.method.toUpperCase();
@@ -101,7 +102,7 @@ export function newEndpoint(row) {
       const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
       headers.Authorization = "Basic " + Buffer.from(user).toString("base64");
     }
-    return { timeout, origin: url.origin, path: url.pathname + url.search, method, headers, keys: signingKeys(row.secrets) };
+    return { timeout, origin: url.origin, path: pathOf(text, url) + url.search, method, headers, keys: signingKeys(row.secrets) };
   } catch (err) {
     return { timeout, broken: said(err) };
   }
@@ -110,13 +111,18 @@ export function newEndpoint(row) {
 /** @param {string} text */
 function parseURL(text) {
   // URL repairs what other parsers refuse or read in another way.
-  if (!/^https?:\/\/[^/?#]/i.test(text) || /[\\\p{Cc}]/u.test(text)) return undefined;
+  if (!/^https?:\/\/[^/?#]/i.test(text) || /[\\\p{Cc}]/u.test(text) || /^[^?#]*%(?![0-9a-f]{2})/i.test(text)) return undefined;
   try {
     const url = new URL(text);
     return url.hostname === "" || url.port === "0" ? undefined : url;
   } catch {
     return undefined;
   }
+}
+
+/** The path as it is written: URL would take out its . and .. @param {string} text @param {URL} url */
+function pathOf(text, url) {
+  return /^https?:\/\/[^/?#]*(\/[\w\-.~!$&'()*+,;=:@%/]*)(?:[?#]|$)/i.exec(text)?.[1] ?? url.pathname;
 }
 
 // What a request has from its connection and its body, and what signs it. A

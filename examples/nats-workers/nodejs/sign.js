@@ -52,7 +52,7 @@ export function publicKey(key) {
  * what is outside of the usual set is wrapped.
  * @param {string} messageID
  */
-export function webhookID(messageID) {
+function webhookID(messageID) {
   if (/^[A-Za-z0-9_-]{1,128}$/.test(messageID)) return messageID;
   return "b64_" + Buffer.from(messageID).toString("base64url");
 }

@@ -1,0 +1,192 @@
+package conformance
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// floods answers with a head and then with more of the same for as long as somebody reads it.
+func floods(head, more string) answerer {
+	piece := []byte(strings.Repeat(more, 1+(64<<10)/len(more)))
+	return func(c net.Conn, _ request) bool {
+		_, err := io.WriteString(c, head)
+		for err == nil {
+			_, err = c.Write(piece)
+		}
+		return false
+	}
+}
+
+// drips is floods, a byte at a time.
+func drips(head string) answerer {
+	return func(c net.Conn, _ request) bool {
+		_, err := io.WriteString(c, head)
+		for err == nil {
+			time.Sleep(50 * time.Millisecond)
+			_, err = io.WriteString(c, "x")
+		}
+		return false
+	}
+}
+
+func TestOneDeadlineSpansTheWholeAnswer(t *testing.T) {
+	for name, answer := range map[string]answerer{
+		"nothing at all":               hangs(""),
+		"half a status line":           hangs("HTTP/1.1 20"),
+		"a header without its end":     hangs("HTTP/1.1 200 OK\r\nX: y\r\n"),
+		"a body without its end":       hangs("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
+		"chunks without their end":     hangs("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n"),
+		"information and no answer":    hangs("HTTP/1.1 103 Early Hints\r\n\r\n"),
+		"one byte of header at a time": drips("HTTP/1.1 200 OK\r\nX: "),
+		"one byte of a body at a time": drips("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"),
+		"one byte of an end at a time": drips("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: "),
+		"a refusal a byte at a time":   drips("HTTP/1.1 404 Not Found\r\nContent-Length: 9999\r\n\r\n"),
+		"one byte of status at a time": drips("HTTP/1.1 200 "),
+		"one byte of a size at a time": drips("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan struct{})
+			s := serve(t, closing(ended, answer))
+			got := aHook(t, s.url, "timeout_ms = 400").once()
+			require.Equal(t, "no whole answer within 400 ms", got.error())
+			require.Nil(t, got.Status)
+			require.Equal(t, "again", got.Outcome)
+			require.GreaterOrEqual(t, got.Duration, 390.0)
+			require.Less(t, got.Duration, 2500.0)
+			await(t, ended)
+			require.Len(t, s.got(), 1)
+		})
+	}
+}
+
+func TestAnAnswerWithoutAnEndIsReadToItsBoundOnly(t *testing.T) {
+	for _, status := range []int{200, 404, 500} {
+		for name, answer := range map[string]answerer{
+			"until the connection ends": floods(fmt.Sprintf("HTTP/1.1 %d X\r\n\r\n", status), "a"),
+			"in chunks":                 floods(fmt.Sprintf("HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n", status), "a\r\naaaaaaaaaa\r\n"),
+			"and then silence":          hangs(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 99999\r\n\r\n%s", status, strings.Repeat("a", 17<<10))),
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				t.Parallel()
+				ended := make(chan struct{})
+				s := serve(t, closing(ended, answer))
+				got := aHook(t, s.url).once()
+				require.NotNil(t, got.Status, got.error())
+				require.Equal(t, status, *got.Status)
+				require.Less(t, got.Duration, 4000.0)
+				if status == 200 {
+					require.Equal(t, "delivered", got.Outcome)
+					require.Nil(t, got.Answer)
+				} else {
+					require.Equal(t, "again", got.Outcome)
+					require.Equal(t, strings.Repeat("a", 1024), *got.Answer)
+				}
+				await(t, ended)
+				require.Len(t, s.got(), 1)
+			})
+		}
+	}
+}
+
+func TestNothingIsUnpacked(t *testing.T) {
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	_, err := io.CopyN(w, zeros{}, 16<<20)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.Less(t, bomb.Len(), mostOfAnswer+1<<10)
+	for status, outcome := range map[int]string{200: "delivered", 500: "again"} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, says(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s",
+				status, bomb.Len(), bomb.String())))
+			got := aHook(t, s.url).once()
+			require.NotNil(t, got.Status, got.error())
+			require.Equal(t, outcome, got.Outcome)
+			require.Empty(t, s.got()[0].Header.Get("Accept-Encoding"))
+			if status == 500 {
+				require.True(t, strings.HasPrefix(*got.Answer, "\x1f\uFFFD\x08"), "%q", *got.Answer)
+			}
+		})
+	}
+}
+
+const mostOfAnswer = 16 << 10
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestWhatComesBeforeAnAnswerIsBounded(t *testing.T) {
+	for name, answer := range map[string]answerer{
+		"1 MB of headers":             hangs("HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Pad: "+strings.Repeat("x", 1000)+"\r\n", 1000) + "\r\n"),
+		"one header of 1 MB":          hangs("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"),
+		"headers without an end":      floods("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
+		"a header without an end":     floods("HTTP/1.1 200 OK\r\nX: ", "x"),
+		"a name without an end":       floods("HTTP/1.1 200 OK\r\n", "x"),
+		"a flood of 100":              floods("", "HTTP/1.1 100 Continue\r\n\r\n"),
+		"a flood of 102":              floods("", "HTTP/1.1 102 Processing\r\n\r\n"),
+		"a flood of 103 with headers": floods("", "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan struct{})
+			s := serve(t, closing(ended, answer))
+			got := aHook(t, s.url, "timeout_ms = 10000").once()
+			require.Nil(t, got.Status)
+			require.Equal(t, "again", got.Outcome)
+			require.NotEmpty(t, got.error())
+			require.NotContains(t, got.error(), "no whole answer")
+			require.Less(t, got.Duration, 5000.0)
+			await(t, ended)
+			require.Len(t, s.got(), 1)
+		})
+	}
+}
+
+func TestAnAnswerThatBreaksOffIsAFailure(t *testing.T) {
+	for name, text := range map[string]string{
+		"in the status line": "HTTP/1.1 20",
+		"in the header":      "HTTP/1.1 200 OK\r\nX: y\r\n",
+		"in the body":        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+		"between chunks":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+		"before it":          "",
+	} {
+		for how, answer := range map[string]answerer{"closed": says(text), "reset": resets(text)} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t, answer)
+				got := aHook(t, s.url).once()
+				require.Nil(t, got.Status)
+				require.Equal(t, "again", got.Outcome)
+				require.NotEmpty(t, got.error())
+				require.NotContains(t, got.error(), "no whole answer")
+				if strings.Contains(text, "\r\n\r\n") && how == "closed" {
+					require.Contains(t, got.error(), "status 200, but the answer broke off")
+				}
+				require.Len(t, s.got(), 1)
+			})
+		}
+	}
+}
+
+// resets answers with a text and then breaks the connection.
+func resets(text string) answerer {
+	return func(c net.Conn, _ request) bool {
+		_, _ = io.WriteString(c, text)
+		if text != "" {
+			time.Sleep(50 * time.Millisecond) // a reset overtakes what was not read
+		}
+		_ = c.(*net.TCPConn).SetLinger(0)
+		return false
+	}
+}

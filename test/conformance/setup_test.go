@@ -1,0 +1,210 @@
+// Package conformance says what a worker does on the wire, to any worker: a program that its environment
+// configures. Its tests share one worker and one system, and each has a webhook of its own.
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/certificate"
+	"rule_engine/test/resolver"
+	"rule_engine/test/scratch"
+	"rule_engine/test/system"
+	"rule_engine/test/worker"
+)
+
+// patience is far longer than anything takes here, and bounds a test that waits in vain.
+const patience = 20 * time.Second
+
+// shared is what the tests share, for as long as the package's tests run.
+var shared struct {
+	*system.System
+	authority *certificate.Authority // whom the worker trusts
+	inside    *inside
+	names     *resolver.Resolver // nil where there can be none
+	nameless  error              // why
+
+	admin session
+	hooks int
+}
+
+// A session is a connection that tests share.
+type session struct {
+	mu   sync.Mutex
+	conn *pgx.Conn
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	folder, err := scratch.Make("conformance")
+	if err != nil {
+		return 0, err
+	}
+	defer folder.Remove()
+	if shared.authority, err = certificate.NewAuthority(folder.Path); err != nil {
+		return 0, err
+	}
+	var front []string
+	if shared.names, shared.nameless = resolver.Start(folder.Path); shared.nameless == nil {
+		defer shared.names.Close()
+		front = shared.names.Front()
+	}
+	if shared.inside, err = openInside(); err != nil {
+		return 0, err
+	}
+	defer shared.inside.close()
+	ctx := context.Background()
+	if shared.System, err = system.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer shared.Close()
+	if shared.admin.conn, err = pgx.Connect(ctx, shared.Postgres.DSN(system.Database, system.Administrator)); err != nil {
+		return 0, err
+	}
+	defer shared.admin.conn.Close(ctx)
+	w, err := worker.StartBehind(front, shared.WorkerEnv(environment()...)...)
+	if err != nil {
+		return 0, err
+	}
+	defer w.Remove()
+	code = m.Run()
+	if err = w.Stop(); err != nil || code != 0 {
+		fmt.Fprintln(os.Stderr, "the worker's log:\n"+w.Log())
+	}
+	return code, err
+}
+
+// environment is the worker's beside its servers. 127.0.0.0/16 stands for the world; what lies in
+// 127.1.0.0/16 is inside.
+func environment() []string {
+	env := []string{
+		"WEBHOOK_ALLOW_NETWORKS=127.0.0.0/16",
+		"BATCH_SIZE=256",
+		// Each language has a variable of its own for further authorities.
+		"SSL_CERT_FILE=" + shared.authority.File, "NODE_EXTRA_CA_CERTS=" + shared.authority.File,
+	}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		proxy := "=http://" + shared.inside.addr
+		env = append(env, name+proxy, strings.ToLower(name)+proxy)
+	}
+	return append(env, "NODE_USE_ENV_PROXY=1")
+}
+
+// A hook is a webhook of one test.
+type hook struct {
+	t  *testing.T
+	id int32
+}
+
+// aHook registers a webhook that waits for ten minutes before it tries again; set changes its columns.
+// Workers see all of it or nothing.
+func aHook(t *testing.T, url string, set ...string) hook {
+	t.Helper()
+	h := hook{t: t}
+	shared.admin.mu.Lock()
+	defer shared.admin.mu.Unlock()
+	err := pgx.BeginFunc(t.Context(), shared.admin.conn, func(tx pgx.Tx) error {
+		shared.hooks++
+		name := fmt.Sprintf("%d %s", shared.hooks, t.Name())
+		if err := tx.QueryRow(t.Context(), "SELECT rule_webhook_register($1, $2)", name, url).Scan(&h.id); err != nil {
+			return err
+		}
+		for _, columns := range append([]string{"retry_delay_ms = 600000"}, set...) {
+			if _, err := tx.Exec(t.Context(), "UPDATE rule_webhooks SET "+columns+" WHERE webhook_id = $1", h.id); err != nil {
+				return fmt.Errorf("%s: %w", columns, err)
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	return h
+}
+
+const aBody = `{"n": 1}`
+
+// publish publishes an event.
+func (h hook) publish(messageID, body string) {
+	h.t.Helper()
+	ask(h.t, nil, "SELECT rule_webhook_call_unified($1, $2::text::jsonb, $3)", h.id, body, messageID)
+}
+
+// An attempt is what the database keeps of a try.
+type attempt struct {
+	MessageID string
+	Try       int
+	Status    *int
+	Outcome   string
+	Error     *string
+	Answer    *string
+	StartedAt time.Time
+	Duration  float64 // ms
+}
+
+func (a attempt) error() string {
+	if a.Error == nil {
+		return ""
+	}
+	return *a.Error
+}
+
+// tries are the webhook's, once there are so many.
+func (h hook) tries(n int) []attempt {
+	h.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		got := h.attempts()
+		if len(got) >= n {
+			require.Len(h.t, got, n)
+			return got
+		}
+		require.True(h.t, time.Now().Before(deadline), "%d tries, not %d", len(got), n)
+	}
+}
+
+func (h hook) attempts() []attempt {
+	h.t.Helper()
+	shared.admin.mu.Lock()
+	defer shared.admin.mu.Unlock()
+	rows, err := shared.admin.conn.Query(h.t.Context(), `SELECT message_id, try, status, outcome, error_message AS error, answer,
+		started_at, coalesce(duration_ms, 0)::double precision AS duration
+		FROM rule_webhook_attempts WHERE webhook_id = $1 ORDER BY attempt_id`, h.id)
+	require.NoError(h.t, err)
+	got, err := pgx.CollectRows(rows, pgx.RowToStructByName[attempt])
+	require.NoError(h.t, err)
+	return got
+}
+
+// once publishes one event and is the one try that follows.
+func (h hook) once() attempt {
+	h.t.Helper()
+	h.publish("event", aBody)
+	return h.tries(1)[0]
+}
+
+// ask runs a statement as the administrator and reads its one value, if asked to.
+func ask(t *testing.T, into any, sql string, args ...any) {
+	t.Helper()
+	shared.admin.mu.Lock()
+	defer shared.admin.mu.Unlock()
+	if into == nil {
+		_, err := shared.admin.conn.Exec(t.Context(), sql, args...)
+		require.NoError(t, err, sql)
+		return
+	}
+	require.NoError(t, shared.admin.conn.QueryRow(t.Context(), sql, args...).Scan(into), sql)
+}
