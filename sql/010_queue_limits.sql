@@ -46,8 +46,11 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     SELECT count(*), coalesce(sum(r.size), 0) INTO events, bytes
-    FROM (SELECT pg_column_size(q.payload) AS size FROM @extschema@.rule_webhook_queue q
-          WHERE q.queue_id > p_after AND q.status IN ('pending', 'processing') AND p_webhook_id IN (0, q.webhook_id)
+    -- The rows behind it and no others, however many the webhook has.
+    FROM (SELECT pg_column_size(q.payload) AS size
+          FROM (SELECT b.webhook_id, b.status, b.payload FROM @extschema@.rule_webhook_queue b
+                WHERE b.queue_id > p_after ORDER BY b.queue_id OFFSET 0) q
+          WHERE q.status IN ('pending', 'processing') AND p_webhook_id IN (0, q.webhook_id)
           LIMIT CASE WHEN p_enough_events < 0 THEN 0 ELSE p_enough_events END) r;
 END
 $$;
@@ -61,6 +64,16 @@ AS $$ SELECT coalesce(pg_catalog.pg_sequence_last_value('@extschema@.rule_webhoo
 COMMENT ON FUNCTION @extschema@._rule_queue_last() IS
     'Internal: the highest queue_id that there can be.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_queue_counted(p_webhook_id integer)
+RETURNS bigint[] LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rule_queue_counted';
+COMMENT ON FUNCTION @extschema@._rule_queue_counted(integer) IS
+    'Internal: up to which row this transaction has counted what waits of a webhook, 0 for all, with how many events and bytes.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_queue_counted_set(p_webhook_id integer, p_up_to bigint, p_events bigint, p_bytes bigint)
+RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rule_queue_counted_set';
+COMMENT ON FUNCTION @extschema@._rule_queue_counted_set(integer, bigint, bigint, bigint) IS
+    'Internal: keeps for the rest of this transaction what it has counted.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_queue_full(p_webhook_id integer, p_bytes bigint)
 RETURNS text LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
 AS $$
@@ -68,11 +81,12 @@ DECLARE
     v_last bigint := @extschema@._rule_queue_last();
     v_limit record;
     v_found record;
+    v_counted bigint[];
     v_recent boolean;
 BEGIN
     FOR v_limit IN
         SELECT l.*, l.max_bytes - p_bytes + 1 AS full_bytes, coalesce(f.waiting_events, 0) AS events,
-               coalesce(f.waiting_bytes, 0) AS bytes, f.up_to_queue_id AS up_to,
+               coalesce(f.waiting_bytes, 0) AS bytes, coalesce(f.up_to_queue_id, 0) AS up_to,
                f.measured_at < clock_timestamp() - greatest(interval '1 second', 200 * f.measuring_time) AS old
         FROM @extschema@._rule_queue_limits() l
         LEFT JOIN @extschema@.rule_webhook_queue_fill f ON f.webhook_id = l.webhook_id
@@ -82,21 +96,34 @@ BEGIN
         CONTINUE WHEN v_limit.max_bytes IS NULL AND v_limit.events + v_last - v_limit.up_to < v_limit.max_events;
         -- Serializable publishers that look for each other's rows would fail each other. The measure is nobody's of them.
         IF current_setting('transaction_isolation') <> 'serializable' THEN
+            v_counted := @extschema@._rule_queue_counted(v_limit.webhook_id);
+            IF v_last - v_counted[1] <= 10000 THEN
+                SELECT f.events + v_counted[2] AS events, f.bytes + v_counted[3] AS bytes INTO v_found
+                FROM @extschema@._rule_queue_waiting_since(v_limit.webhook_id, v_counted[1], v_limit.max_events - v_counted[2]) f;
+                IF (v_found.events >= v_limit.max_events OR v_found.bytes >= v_limit.full_bytes) IS NOT TRUE THEN
+                    PERFORM @extschema@._rule_queue_counted_set(v_limit.webhook_id, v_last, v_found.events, v_found.bytes);
+                    CONTINUE;
+                END IF;
+            END IF;
             -- Where more has come since than waits, the count of what waits is the shorter way.
-            v_recent := coalesce(v_last - v_limit.up_to <= greatest(10000, v_limit.events), false);
+            v_recent := v_last - v_limit.up_to <= greatest(10000, v_limit.events);
             IF v_recent THEN
                 SELECT * INTO v_found FROM @extschema@._rule_queue_waiting_since(v_limit.webhook_id, v_limit.up_to,
                     v_limit.max_events - v_limit.events);
                 v_limit.events := v_limit.events + v_found.events;
                 v_limit.bytes := v_limit.bytes + v_found.bytes;
-                CONTINUE WHEN (v_limit.events >= v_limit.max_events OR v_limit.bytes >= v_limit.full_bytes) IS NOT TRUE;
             END IF;
             -- What has left since the measure is still in it. Where counting takes long the next measure is waited for, or
             -- those who are refused would do little else.
-            IF NOT v_recent OR v_limit.old THEN
+            IF NOT v_recent
+               OR (v_limit.old AND (v_limit.events >= v_limit.max_events OR v_limit.bytes >= v_limit.full_bytes)) THEN
                 SELECT * INTO v_found FROM @extschema@._rule_queue_waiting(v_limit.webhook_id, v_last, v_limit.max_events);
                 v_limit.events := v_found.events;
                 v_limit.bytes := v_found.bytes;
+            END IF;
+            IF (v_limit.events >= v_limit.max_events OR v_limit.bytes >= v_limit.full_bytes) IS NOT TRUE THEN
+                PERFORM @extschema@._rule_queue_counted_set(v_limit.webhook_id, v_last, v_limit.events, v_limit.bytes);
+                CONTINUE;
             END IF;
         END IF;
         IF v_limit.events >= v_limit.max_events THEN

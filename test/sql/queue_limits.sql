@@ -60,7 +60,22 @@ SELECT t.error($$SELECT re.rule_webhook_enqueue(t.id('limited'), to_jsonb(repeat
 SELECT r -> 'queue' ->> 'error' AS error FROM rule_webhook_call_unified(:id, to_jsonb(repeat('x', 480))) r;
 SELECT rule_webhook_enqueue(:id, '1') IS NOT NULL AS queued;
 SELECT waiting_bytes, max_bytes, fill_pct, alarm FROM webhook_queue_fill WHERE webhook_id = :id;
-UPDATE rule_webhooks SET queue_max_bytes = 100 WHERE webhook_id = :id;
+-- A transaction does not count its own again for each: no more rows are read than a few for each event. What a savepoint took
+-- back makes room again.
+UPDATE rule_webhooks SET queue_max_bytes = 30000, queue_max_events = 502 WHERE webhook_id = :id;
+DELETE FROM rule_webhook_queue;
+BEGIN;
+SELECT idx_tup_fetch AS before FROM pg_stat_xact_user_tables WHERE relid = 're.rule_webhook_queue'::regclass \gset
+SELECT count(rule_webhook_enqueue(:id, '{"n": 1}')) FROM generate_series(1, 500);
+SELECT idx_tup_fetch - :before < 5 * 500 AS few FROM pg_stat_xact_user_tables WHERE relid = 're.rule_webhook_queue'::regclass;
+SAVEPOINT most;
+SELECT count(rule_webhook_enqueue(:id, '2')) AS queued FROM generate_series(1, 2);
+SELECT t.error($$SELECT re.rule_webhook_enqueue(t.id('limited'), '2')$$);
+ROLLBACK TO most;
+SELECT count(rule_webhook_enqueue(:id, '2')) AS queued FROM generate_series(1, 2);
+SELECT t.error($$SELECT re.rule_webhook_enqueue(t.id('limited'), '2')$$);
+ROLLBACK;
+UPDATE rule_webhooks SET queue_max_bytes = 100, queue_max_events = NULL WHERE webhook_id = :id;
 DELETE FROM rule_webhook_queue;
 SELECT t.error($$SELECT re.rule_webhook_enqueue(t.id('limited'), to_jsonb(repeat('x', 480)))$$);
 UPDATE rule_webhooks SET queue_max_bytes = NULL WHERE webhook_id = :id;
