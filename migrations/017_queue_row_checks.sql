@@ -31,6 +31,19 @@ $psql$;
 
 -- The rows are checked by the triggers of sql/017_*.sql.
 
+-- What only a hand can have written: a dump with it could not be restored. Counts that did not exist have no such values.
+UPDATE @extschema@.rule_webhook_queue q
+SET retry_count = least(greatest(q.retry_count, 0), 1000000000),
+    lease_until = CASE WHEN isfinite(q.lease_until) THEN q.lease_until WHEN q.lease_until IS NOT NULL THEN now() END
+WHERE q.retry_count NOT BETWEEN 0 AND 1000000000 OR NOT isfinite(q.lease_until);
+UPDATE @extschema@.rule_webhook_queue q
+SET redelivery = w.redelivery
+FROM (SELECT r.queue_id, row_number() OVER (PARTITION BY r.webhook_id, r.message_id ORDER BY r.queue_id)
+             + (SELECT coalesce(max(v.redelivery), 0) FROM @extschema@.rule_webhook_queue v
+                WHERE v.webhook_id = r.webhook_id AND v.message_id = r.message_id AND v.redelivery BETWEEN 0 AND 1000000000) AS redelivery
+      FROM @extschema@.rule_webhook_queue r WHERE r.redelivery NOT BETWEEN 0 AND 1000000000) w
+WHERE q.queue_id = w.queue_id;
+
 -- What a webhook has for NATS, oldest first, past all that others have there.
 CREATE INDEX rule_webhook_queue_publish_webhook_idx ON @extschema@.rule_webhook_queue (webhook_id, queue_id)
     WHERE status = 'pending' AND route = 'publish';

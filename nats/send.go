@@ -17,8 +17,8 @@ type Message struct {
 
 // Send sends a batch over one connection, in order, and calls done once, with
 // an outcome for each message: before it returns where NATS or the stream is known
-// to be away, else from another goroutine. It returns at once and takes no longer than the
-// connection time-out and the publish time-out.
+// to be away, else from another goroutine. It returns at once and takes no longer
+// than the connection time-out and the publish time-out.
 func (p *Pool) Send(messages []Message, done func([]Outcome)) {
 	p.requests.Add(int64(len(messages)))
 	p.begin()

@@ -12,27 +12,11 @@ const (
 const streamGraceSeconds = 30
 
 var (
-	insertQueue = statement{
-		sql: `INSERT INTO $SCHEMA.rule_webhook_queue
-		      (webhook_id, message_id, payload, route, next_retry_at, created_by)
-		      VALUES ($1, $2, $3, $4,
-		              pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $5), $6)
-		      ON CONFLICT (webhook_id, message_id, redelivery) DO NOTHING
-		      RETURNING queue_id, status`,
-		kinds: []kind{kindInt4, kindText, kindPayload, kindText, kindFloat8, kindText}, see: activeSnapshot,
-	}
-	// The value that orders the event is of the payload.
-	insertOrdered = statement{
-		sql: `INSERT INTO $SCHEMA.rule_webhook_queue
-		      (webhook_id, message_id, payload, route, next_retry_at, created_by, order_key)
-		      VALUES ($1, $2, $3, $4,
-		              pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $5), $6,
+	insertQueue = insertEvent("", "")
+	// The value that orders the event is of the payload. Version 0.1.0 has no column for it.
+	insertOrdered = insertEvent(", order_key", `,
 		              $SCHEMA._rule_order_value($3 OPERATOR(pg_catalog.#>>)
-		                  (SELECT w.order_key FROM $SCHEMA.rule_webhooks w WHERE w.webhook_id OPERATOR(pg_catalog.=) $1)))
-		      ON CONFLICT (webhook_id, message_id, redelivery) DO NOTHING
-		      RETURNING queue_id, status`,
-		kinds: []kind{kindInt4, kindText, kindPayload, kindText, kindFloat8, kindText}, see: activeSnapshot,
-	}
+		                  (SELECT w.order_key FROM $SCHEMA.rule_webhooks w WHERE w.webhook_id OPERATOR(pg_catalog.=) $1))`)
 	findQueue = statement{
 		sql: `SELECT q.queue_id, q.status FROM $SCHEMA.rule_webhook_queue q
 		      WHERE q.webhook_id OPERATOR(pg_catalog.=) $1 AND q.message_id OPERATOR(pg_catalog.=) $2
@@ -44,6 +28,19 @@ var (
 		kinds: []kind{kindInt4, kindPayload}, see: activeSnapshot,
 	}
 )
+
+// insertEvent makes a row of the queue, with one more column perhaps.
+func insertEvent(column, value string) statement {
+	return statement{
+		sql: `INSERT INTO $SCHEMA.rule_webhook_queue
+		      (webhook_id, message_id, payload, route, next_retry_at, created_by` + column + `)
+		      VALUES ($1, $2, $3, $4,
+		              pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $5), $6` + value + `)
+		      ON CONFLICT (webhook_id, message_id, redelivery) DO NOTHING
+		      RETURNING queue_id, status`,
+		kinds: []kind{kindInt4, kindText, kindPayload, kindText, kindFloat8, kindText}, see: activeSnapshot,
+	}
+}
 
 // room says in the event why the queue, which has a limit, has no room for it.
 // One that the queue has under its id needs none.

@@ -8,7 +8,6 @@ DECLARE
     v_room jsonb := p_room;
     v_most bigint;
     v_webhook_id integer;
-    v_limited integer[];
     v_round integer := 0;
     v_left integer;
     v_before integer;
@@ -23,17 +22,13 @@ DECLARE
 BEGIN
     SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}') INTO v_webhooks
     FROM @extschema@._rule_due_webhooks(p_now, p_room) d WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
-    v_limited := ARRAY(SELECT w.webhook_id FROM @extschema@.rule_webhooks w
-                       WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) AND w.webhook_id = ANY (v_webhooks));
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
         v_some := '{}';
         v_left := p_limit - cardinality(v_ids);
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
-            v_most := least(@extschema@._rule_room(v_room, v_webhook_id),
-                            CASE WHEN v_webhook_id = ANY (v_limited)
-                                 THEN @extschema@._rule_limit_room(v_webhook_id, p_now, p_now) END);
+            v_most := least(@extschema@._rule_room(v_room, v_webhook_id), @extschema@._rule_limit_room(v_webhook_id, p_now, p_now));
             CONTINUE WHEN v_most = 0;
             SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
                    coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids

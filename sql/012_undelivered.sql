@@ -17,6 +17,8 @@ RETURNS TABLE (webhook_id integer, webhook_name text, message_id text, redeliver
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_at_limit integer[] := @extschema@._rule_limits_reached(clock_timestamp());
 BEGIN
     IF p_webhook_id IS NOT NULL AND NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id) THEN
         PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
@@ -28,7 +30,7 @@ BEGIN
                 WHEN q.status = 'processing' THEN 'leased'
                 WHEN q.route = 'publish' THEN 'waiting for NATS'
                 WHEN q.route = 'stream' AND q.retry_count = 0 AND w.enabled AND w.held_since IS NULL THEN 'in the stream'
-                WHEN l.webhook_id IS NOT NULL AND q.next_retry_at <= clock_timestamp() AND w.enabled AND w.held_since IS NULL
+                WHEN q.webhook_id = ANY (v_at_limit) AND q.next_retry_at <= clock_timestamp() AND w.enabled AND w.held_since IS NULL
                      AND coalesce(e.breaker_state, 'closed') = 'closed' THEN 'at its limit'
                 ELSE coalesce(CASE WHEN q.order_key IS NOT NULL AND w.enabled AND w.held_since IS NULL THEN
                                   @extschema@._rule_order_waits(q.webhook_id, q.order_key, coalesce(q.order_place, q.queue_id), q.queue_id, w.on_dead) END,
@@ -38,9 +40,6 @@ BEGIN
     FROM @extschema@.rule_webhook_queue q
     LEFT JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
     LEFT JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
-    LEFT JOIN (SELECT f.webhook_id FROM @extschema@.rule_webhooks f
-               WHERE (f.max_concurrent IS NOT NULL OR f.max_per_second IS NOT NULL)
-                 AND @extschema@._rule_limit_room(f.webhook_id, clock_timestamp(), clock_timestamp()) = 0 OFFSET 0) l ON l.webhook_id = q.webhook_id
     WHERE (q.webhook_id = p_webhook_id OR p_webhook_id IS NULL)
       AND (q.status IN ('pending', 'processing') OR (q.status = 'failed' AND q.redelivered_at IS NULL))
     UNION ALL

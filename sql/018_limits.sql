@@ -57,6 +57,16 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz) IS
     'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time. Only a guess for who has not locked its bucket.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_limits_reached(p_now timestamptz)
+RETURNS integer[] LANGUAGE sql STABLE
+AS $$
+    SELECT ARRAY(SELECT w.webhook_id FROM @extschema@.rule_webhooks w
+                 WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
+                   AND @extschema@._rule_limit_room(w.webhook_id, p_now, p_now) = 0)
+$$;
+COMMENT ON FUNCTION @extschema@._rule_limits_reached(timestamptz) IS
+    'Internal: webhooks whose limits let no event be taken now.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(p_webhook_id integer, p_now timestamptz)
 RETURNS integer LANGUAGE plpgsql
 AS $$

@@ -92,6 +92,10 @@ DECLARE
     v_order_keys text[] := '{}';
     v_places bigint[] := '{}';
 BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                   WHERE q.order_key IS NOT NULL AND q.status <> 'success' AND q.redelivered_at IS NULL) THEN
+        RETURN p_rows;
+    END IF;
     FOR v_key IN
         SELECT q.webhook_id, q.order_key, array_agg(q.queue_id) AS rows
         FROM unnest(p_rows) AS u (id)

@@ -55,3 +55,11 @@ func TestAChangedEndpointReachesEachWorkerWithinASecondWithoutANotification(t *t
 		require.NoError(t, r.Signature, "URL and secret change together")
 	}
 }
+
+// secret makes a secret of a webhook in SQL.
+func (b *bundle) secret(t *testing.T, id int32, name string, value any) (secret string) {
+	t.Helper()
+	err := b.admin.QueryRow(t.Context(), "SELECT rule_webhook_secret_set($1, $2, $3)", id, name, value).Scan(&secret)
+	require.NoError(t, err)
+	return secret
+}

@@ -68,6 +68,22 @@ func (b *bundle) sum(t *testing.T, sql string) (n int) {
 	return n
 }
 
+// byTwoWorkers has two workers deliver n events of the limited webhook and some of the other, each once, and
+// answers when those of the limited one arrived. The other does not wait behind them.
+func (b *bundle) byTwoWorkers(t *testing.T, orders int32, n int, other int32) []time.Time {
+	t.Helper()
+	const others = 20
+	ids := b.backlog(t, orders, n, other, others)
+	b.worker(t, "CONSUMER_NAME=first")
+	b.worker(t, "CONSUMER_NAME=second")
+	b.Endpoint.Wait(t, len(ids), 3*patience)
+	b.settled(t)
+	b.arrived(t, ids...)
+	at := arrivals(b.Endpoint.Requests(), "orders")
+	require.True(t, arrivals(b.Endpoint.Requests(), "other")[others-1].Before(at[n/2]), "the other waited behind the backlog")
+	return at
+}
+
 var everyMode = []string{"queue", "nats", "both"}
 
 func TestAnEndpointsLimitOfConcurrentRequestsHoldsForAllWorkers(t *testing.T) {
@@ -76,17 +92,9 @@ func TestAnEndpointsLimitOfConcurrentRequestsHoldsForAllWorkers(t *testing.T) {
 			b := setup(t)
 			const takes = 30 * time.Millisecond
 			orders, other := limited(t, b, mode, "max_concurrent = 3", takes)
-			ids := b.backlog(t, orders, 200, other, 20)
-			b.worker(t, "CONSUMER_NAME=first")
-			b.worker(t, "CONSUMER_NAME=second")
-
-			b.Endpoint.Wait(t, len(ids), 3*patience)
-			b.settled(t)
-			b.arrived(t, ids...)
-			at := arrivals(b.Endpoint.Requests(), "orders")
+			at := b.byTwoWorkers(t, orders, 200, other)
 			require.Equal(t, 3, most(at, takes))
 			b.count(t, 2, "SELECT count(DISTINCT worker) FROM rule_webhook_attempts WHERE webhook_id = $1", orders)
-			require.True(t, arrivals(b.Endpoint.Requests(), "other")[19].Before(at[100]), "the other waited behind the backlog")
 		})
 	}
 }
@@ -96,14 +104,7 @@ func TestAnEndpointsLimitPerSecondHoldsForAllWorkers(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
 			orders, other := limited(t, b, mode, "max_per_second = 20", 0)
-			ids := b.backlog(t, orders, 120, other, 20)
-			b.worker(t, "CONSUMER_NAME=first")
-			b.worker(t, "CONSUMER_NAME=second")
-
-			b.Endpoint.Wait(t, len(ids), 3*patience)
-			b.settled(t)
-			b.arrived(t, ids...)
-			at := arrivals(b.Endpoint.Requests(), "orders")
+			at := b.byTwoWorkers(t, orders, 120, other)
 			require.Less(t, at[119].Sub(at[0]), 9*time.Second, "the limit is not used")
 			rows, err := b.admin.Query(t.Context(), `SELECT started_at FROM rule_webhook_queue WHERE webhook_id = $1
 				UNION ALL SELECT taken_at FROM rule_webhook_receipts WHERE webhook_id = $1 ORDER BY 1`, orders)
@@ -113,7 +114,6 @@ func TestAnEndpointsLimitPerSecondHoldsForAllWorkers(t *testing.T) {
 			require.Len(t, taken, 120)
 			// 25, and a little for a call that began before another and took its events after it.
 			require.LessOrEqual(t, most(taken, time.Second), 30)
-			require.True(t, arrivals(b.Endpoint.Requests(), "other")[19].Before(at[60]), "the other waited behind the backlog")
 		})
 	}
 }
@@ -153,15 +153,7 @@ func TestLimitsHoldWithAQueueInPgmq(t *testing.T) {
 	b := setupPgmq(t)
 	const takes = 20 * time.Millisecond
 	orders, other := limited(t, b, "queue", "max_concurrent = 3, max_per_second = 100", takes)
-	ids := b.backlog(t, orders, 60, other, 20)
-	b.worker(t, "CONSUMER_NAME=first")
-	b.worker(t, "CONSUMER_NAME=second")
-
-	b.Endpoint.Wait(t, len(ids), 3*patience)
-	b.settled(t)
-	b.arrived(t, ids...)
-	at := arrivals(b.Endpoint.Requests(), "orders")
+	at := b.byTwoWorkers(t, orders, 60, other)
 	require.Equal(t, 3, most(at, takes))
-	require.True(t, arrivals(b.Endpoint.Requests(), "other")[19].Before(at[30]), "the other waited behind the backlog")
 	b.count(t, 0, "SELECT count(*) FROM pgmq.q_rule_webhook_1")
 }

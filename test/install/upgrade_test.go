@@ -55,6 +55,24 @@ func TestEveryReleasedVersionUpdatesWithItsData(t *testing.T) {
 	}
 }
 
+func TestAnUpdateMendsRowsThatWouldKeepADumpFromBeingRestored(t *testing.T) {
+	for _, old := range released() {
+		t.Run(old, func(t *testing.T) {
+			name := filledAt(t, "public", old)
+			conn := connect(t, name)
+			ids := rows(t, conn, "SELECT queue_id FROM rule_webhook_queue WHERE status = 'pending' ORDER BY queue_id LIMIT 5")
+			for n, set := range []string{"retry_count = -5", "retry_count = 2147483647", "redelivery = -1", "redelivery = 2147483647",
+				"status = 'processing', leased_by = 'nobody', lease_until = 'infinity'"} {
+				run(t, conn, "UPDATE rule_webhook_queue SET "+set+" WHERE queue_id = "+ids[n])
+			}
+			all := rows(t, conn, "SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id")
+			run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
+			require.Equal(t, all, rows(t, connect(t, restored(t, name, "custom")), "SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id"))
+			require.Equal(t, []string{"20"}, rows(t, conn, "SELECT count(*) FROM rule_worker_claim('w', 100, '{}')"))
+		})
+	}
+}
+
 func TestAReleasedVersionsFunctionsRunOnTheNewLibrary(t *testing.T) {
 	nats := natsserver.Run(t)
 	for _, old := range released() {

@@ -23,8 +23,8 @@ const unasked = Buffer.from("HTTP/1.1 100 ");
 
 /**
  * undici ends a connection at a 100 that it did not ask for, and passes over a
- * 102. So the one is read as the other. In an answer's body, where the same
- * may stand, a digit of what a failure keeps is then wrong, and its length right.
+ * 102. So the one is read as the other where an answer can begin: first in what
+ * was read, or after an empty line.
  * @param {import("node:net").Socket} socket
  */
 export function passContinue(socket) {
@@ -32,7 +32,9 @@ export function passContinue(socket) {
   socket.read = (size) => {
     const chunk = read.call(socket, size);
     if (Buffer.isBuffer(chunk)) {
-      for (let at = chunk.indexOf(unasked); at >= 0; at = chunk.indexOf(unasked, at + 1)) chunk[at + unasked.length - 2] = 0x32;
+      for (let at = chunk.indexOf(unasked); at >= 0; at = chunk.indexOf(unasked, at + 1)) {
+        if (at === 0 || chunk.subarray(0, at).toString("latin1", Math.max(0, at - 4)) === "\r\n\r\n") chunk[at + unasked.length - 2] = 0x32;
+      }
     }
     return chunk;
   };
