@@ -30,11 +30,14 @@ BEGIN
                 WHEN q.status = 'processing' THEN 'leased'
                 WHEN q.route = 'publish' THEN 'waiting for NATS'
                 WHEN q.route = 'stream' AND q.retry_count = 0 AND w.enabled AND w.held_since IS NULL THEN 'in the stream'
-                WHEN q.webhook_id = ANY (v_at_limit) AND q.next_retry_at <= clock_timestamp() AND w.enabled AND w.held_since IS NULL
-                     AND coalesce(e.breaker_state, 'closed') = 'closed' THEN 'at its limit'
-                ELSE coalesce(CASE WHEN q.order_key IS NOT NULL AND w.enabled AND w.held_since IS NULL THEN
-                                  @extschema@._rule_order_waits(q.webhook_id, q.order_key, coalesce(q.order_place, q.queue_id), q.queue_id, w.on_dead) END,
-                              @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count)) END,
+                WHEN NOT w.enabled OR w.held_since IS NOT NULL
+                THEN @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count)
+                ELSE coalesce(
+                    CASE WHEN q.order_key IS NOT NULL
+                         THEN @extschema@._rule_order_waits(q.webhook_id, q.order_key, coalesce(q.order_place, q.queue_id), q.queue_id, w.on_dead) END,
+                    CASE WHEN q.webhook_id = ANY (v_at_limit) AND q.next_retry_at <= clock_timestamp()
+                              AND coalesce(e.breaker_state, 'closed') = 'closed' THEN 'at its limit' END,
+                    @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count)) END,
            q.error_message, q.retry_count, q.created_at,
            CASE WHEN q.status = 'pending' AND isfinite(q.next_retry_at) THEN q.next_retry_at END
     FROM @extschema@.rule_webhook_queue q

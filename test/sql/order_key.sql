@@ -81,6 +81,15 @@ SELECT pg_temp.tell('w1', 'd1'), pg_temp.take('w1');
 SELECT pg_temp.tell('w1', 'd2'), pg_temp.take('w1');
 SELECT pg_temp.tell('w1', 'd4');
 
+-- What is behind another event would be so without a limit.
+UPDATE rule_webhooks SET max_concurrent = 1 WHERE webhook_id = :id;
+SELECT pg_temp.put('x' || n, '"x"') FROM generate_series(1, 2) n;
+SELECT pg_temp.put('y1', '"y"');
+SELECT pg_temp.take('w1');
+SELECT message_id, reason FROM rule_webhook_undelivered(:id) WHERE message_id ~ '^[xy]';
+UPDATE rule_webhooks SET max_concurrent = NULL WHERE webhook_id = :id;
+SELECT pg_temp.tell('w1', 'x1'), pg_temp.take('w1'), pg_temp.tell('w1', 'x2'), pg_temp.tell('w1', 'y1');
+
 -- A hold lets what waits expire, one after the other, which is a dead letter as others are.
 SELECT pg_temp.put('e' || n, '"e"') FROM generate_series(1, 3) n;
 SELECT pg_temp.take('w1'), pg_temp.tell('w1', 'e1', NULL);
