@@ -123,20 +123,21 @@ DELETE FROM rule_webhook_queue WHERE webhook_id = :id;
 UPDATE rule_webhooks SET order_key = '{customer,id}' WHERE webhook_id = :id;
 
 ALTER TABLE rule_webhook_queue SET (autovacuum_enabled = off);
--- A thousand events of one key, and one of another behind them. Two consumers take turns.
-SELECT count(pg_temp.put(to_char(n, 'FM0000'), '"many"')) FROM generate_series(1, 1000) n;
+-- Six hundred events of one key, and one of another behind them. Two consumers take turns.
+SELECT count(pg_temp.put(to_char(n, 'FM0000'), '"many"')) FROM generate_series(1, 600) n;
 SELECT pg_temp.put('other', '"few"');
 SELECT pg_temp.take('w1', 4);
 SELECT count(*) > 400 AS parked FROM rule_webhook_queue WHERE webhook_id = :id AND next_retry_at = 'infinity';
 SELECT string_agg(c.taken, ', ') AS then_taken FROM (SELECT pg_temp.take('w' || n % 2 + 1, 4) AS taken FROM generate_series(1, 5) n) c;
 SELECT count(*) AS due FROM rule_webhook_queue WHERE webhook_id = :id AND status = 'pending' AND next_retry_at <= clock_timestamp();
+SELECT pg_temp.tell('w2', 'other');
 CREATE TEMP TABLE went (n integer GENERATED ALWAYS AS IDENTITY, taken text, under_way bigint);
 DO $$
 DECLARE
     v_name text := '0001';
     v_consumer text := 'w1';
 BEGIN
-    FOR i IN 1 .. 1000 LOOP
+    FOR i IN 1 .. 600 LOOP
         INSERT INTO went (taken, under_way) SELECT v_name, count(*) FROM re.rule_webhook_queue
         WHERE order_key = 'many' AND status = 'processing';
         PERFORM pg_temp.tell(v_consumer, v_name);
