@@ -96,12 +96,13 @@ func TestEachWorkerOfAGroupBringsItsOwnRequests(t *testing.T) {
 	}
 }
 
-// Longer than the ack wait: what waits for its turn in one worker must not come to another.
+// Longer than the ack wait: what waits for its turn in one worker must not come to another. The consumer's ack wait
+// is cut to little more than the 25 s after which workers tell NATS that they still hold a message.
 func TestWhatAWorkerHoldsLongerThanTheAckWaitStaysItsOwn(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
-	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 90000 WHERE webhook_id = $1", id)
-	const held = 80 * time.Second
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000 WHERE webhook_id = $1", id)
+	const ackWait, held = 35 * time.Second, 42 * time.Second
 	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: held} })
 	w := b.worker(t, "BATCH_SIZE=4")
 	events := names("event", 4)
@@ -110,6 +111,9 @@ func TestWhatAWorkerHoldsLongerThanTheAckWaitStaysItsOwn(t *testing.T) {
 	}
 	b.Endpoint.Wait(t, 4, patience)
 	second := b.worker(t, "BATCH_SIZE=4")
+	// From now on neither looks at what the consumer is.
+	require.Eventually(t, func() bool { waiting, _ := b.consumer(t, b.NATSURL()); return waiting == 2 }, patience, 20*time.Millisecond)
+	b.waitForAcks(t, ackWait)
 	for deadline := time.Now().Add(held + patience); ; time.Sleep(100 * time.Millisecond) {
 		var delivered int
 		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_attempts").Scan(&delivered))

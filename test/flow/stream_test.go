@@ -54,13 +54,10 @@ func (b *bundle) leasesRunOut(t *testing.T) {
 	require.NoError(t, err)
 	consumer, err := stream.Consumer(t.Context(), system.Group)
 	require.NoError(t, err)
-	config := consumer.CachedInfo().Config
-	ackWait := config.AckWait
+	ackWait := consumer.CachedInfo().Config.AckWait
 	all := consumer.CachedInfo().NumAckPending + int(consumer.CachedInfo().NumPending)
 
-	config.AckWait = 100 * time.Millisecond
-	consumer, err = stream.UpdateConsumer(t.Context(), config)
-	require.NoError(t, err)
+	consumer = b.waitForAcks(t, 100*time.Millisecond)
 	// The last delivery of each message, new or back from the dead worker; only that one counts.
 	held := map[uint64]jetstream.Msg{}
 	for deadline := time.Now().Add(patience); len(held) < all && time.Now().Before(deadline); {
@@ -73,10 +70,21 @@ func (b *bundle) leasesRunOut(t *testing.T) {
 		}
 	}
 	require.Len(t, held, all, "messages that come back")
-	config.AckWait = ackWait
-	_, err = stream.UpdateConsumer(t.Context(), config)
-	require.NoError(t, err)
+	b.waitForAcks(t, ackWait)
 	for _, msg := range held {
 		require.NoError(t, msg.Nak())
 	}
+}
+
+// waitForAcks changes how long the server waits for an ack before it hands a message out again.
+func (b *bundle) waitForAcks(t *testing.T, so time.Duration) jetstream.Consumer {
+	t.Helper()
+	_, js := natsserver.Connect(t, b.NATSURL())
+	consumer, err := js.Consumer(t.Context(), system.Stream, system.Group)
+	require.NoError(t, err)
+	config := consumer.CachedInfo().Config
+	config.AckWait = so
+	consumer, err = js.UpdateConsumer(t.Context(), system.Stream, config)
+	require.NoError(t, err)
+	return consumer
 }

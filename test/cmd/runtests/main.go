@@ -54,7 +54,7 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 		r.broken("rule_engine/test", err, "")
 	}
 	if len(others) > 0 {
-		r.goTests("test", append([]string{"-p=2"}, others...)...)
+		r.goTests("test", append([]string{"-p=2", atOnce}, others...)...)
 	}
 	r.conformance()
 	if len(timed) > 0 {
@@ -66,6 +66,10 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 // measuring are the packages whose tests say how long something may take.
 var measuring = []string{"rule_engine/test/publish", "rule_engine/test/settings", "rule_engine/test/hazards",
 	"rule_engine/test/cluster", "rule_engine/test/backends"}
+
+// atOnce is how many tests of a package run at once, where they do not measure time: they mostly wait,
+// for a server, an endpoint or a delay, and this many keep two cores busy.
+const atOnce = "-parallel=4"
 
 // testPackages lists the packages of the test module: those that measure time, and the others.
 func testPackages(ctx context.Context) (timed, others []string, err error) {
