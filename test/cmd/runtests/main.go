@@ -40,23 +40,23 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 	defer func() { err = errors.Join(err, shared.End()) }()
 	r := &runner{ctx: ctx, tree: shared.Tree, out: out, results: results{passed: map[string]bool{}}}
 
+	timed, others, err := testPackages(ctx)
+	if err != nil {
+		r.broken("rule_engine/test", err, "")
+	}
 	// Two lanes for two cores. What measures time comes after, with the machine to itself.
 	var lanes sync.WaitGroup
 	lanes.Go(func() {
 		r.goTests(".", "-race", "./...")
 		r.goTests("examples/nats-workers/go", "-race", "./...")
 		r.goTests("bench", "./...")
+		if len(others) > 0 {
+			r.goTests("test", append([]string{"-p=2", atOnce}, others...)...)
+		}
+		r.conformance()
 	})
 	lanes.Go(r.sqlTests)
 	lanes.Wait()
-	timed, others, err := testPackages(ctx)
-	if err != nil {
-		r.broken("rule_engine/test", err, "")
-	}
-	if len(others) > 0 {
-		r.goTests("test", append([]string{"-p=2", atOnce}, others...)...)
-	}
-	r.conformance()
 	if len(timed) > 0 {
 		r.goTests("test", append([]string{"-p=1"}, timed...)...)
 	}
