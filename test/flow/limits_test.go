@@ -104,8 +104,7 @@ func TestAnEndpointsLimitPerSecondHoldsForAllWorkers(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
 			orders, other := limited(t, b, mode, "max_per_second = 20", 0)
-			at := b.byTwoWorkers(t, orders, 120, other)
-			require.Less(t, at[119].Sub(at[0]), 9*time.Second, "the limit is not used")
+			b.byTwoWorkers(t, orders, 120, other)
 			rows, err := b.admin.Query(t.Context(), `SELECT started_at FROM rule_webhook_queue WHERE webhook_id = $1
 				UNION ALL SELECT taken_at FROM rule_webhook_receipts WHERE webhook_id = $1 ORDER BY 1`, orders)
 			require.NoError(t, err)
@@ -114,6 +113,8 @@ func TestAnEndpointsLimitPerSecondHoldsForAllWorkers(t *testing.T) {
 			require.Len(t, taken, 120)
 			// 25, and a little for a call that began before another and took its events after it.
 			require.LessOrEqual(t, most(taken, time.Second), 30)
+			// In its best second a machine that is busy with other things shows it, too.
+			require.Greater(t, most(taken[30:], time.Second), 15, "the limit is not used")
 		})
 	}
 }
