@@ -60,8 +60,9 @@ func switching(t *testing.T) string {
 	return "http://" + l.Addr().String() + "/"
 }
 
+// Not beside others: a gigabyte of text takes a core for seconds, and a worker waits 15 s for a claim.
 func TestAPayloadThatPostgresCannotWriteOutHoldsUpNobody(t *testing.T) {
-	b := setup(t)
+	b := bundleOf(t, system.Run(t))
 	bad := b.webhook(t, "bad", "queue")
 	good := b.webhook(t, "good", "queue")
 	// 2 kB as it is stored, 1.2 GB as text.
