@@ -112,7 +112,7 @@ func (e *engine) namesakes(config *configuration) (warnings []string, err error)
 		return nil, err
 	}
 	for _, row := range rows {
-		warnings = append(warnings, fmt.Sprintf("configuration %s has a stream %s, too, and another nats_url or login: workers know streams by their names, so what waits in the queue for either goes to the endpoints and not to NATS; give one of them another stream_name",
+		warnings = append(warnings, fmt.Sprintf("configuration %s has a stream %s, too, and another nats_url or login: workers know streams by their names, so where webhooks use both, what waits in the queue goes to the endpoints and not to NATS; give one of them another stream_name",
 			row[0].text, config.streamName))
 	}
 	return warnings, nil

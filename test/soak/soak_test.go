@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/endpoint"
 	"rule_engine/test/natsserver"
 	"rule_engine/test/postgres"
 	"rule_engine/test/proxy"
@@ -116,6 +117,8 @@ func soak(t *testing.T, opts ...postgres.Option) {
 	if length == 0 {
 		harms = harms[:len(harms)-1] // no worker runs yet
 	} else {
+		// So that a worker that is killed has something on the wire.
+		b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 20 * time.Millisecond} })
 		for range 2 {
 			b.workers = append(b.workers, worker.Run(t, b.WorkerEnv()...))
 		}
