@@ -2,9 +2,11 @@ package nats
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +25,8 @@ type link struct {
 	asking asking
 	// standing says that the client is connected, over that it has given up.
 	standing, over atomic.Bool
+	// since is when the connection was made, in ns since 1970.
+	since atomic.Int64
 	// doubted says that an ack did not come and no PONG since.
 	doubted    atomic.Bool
 	maxPayload atomic.Int64
@@ -39,11 +43,23 @@ type link struct {
 func newLink(d *dialer) *link {
 	l := &link{dialer: d}
 	l.standing.Store(true)
+	l.since.Store(time.Now().UnixNano())
 	return l
 }
 
 // ready tells whether a message can be sent now.
 func (l *link) ready() bool { return l.standing.Load() && !l.doubted.Load() }
+
+// pause is what the client leaves before a round of attempts. The first comes soon: what cut the connection off, a
+// server's restart perhaps, may be over. Not where it had not stood for long, since a server can also end each at once.
+// No two sessions try in the same moment.
+func (l *link) pause(delay time.Duration, round int) time.Duration {
+	spread := time.Duration(rand.Int64N(int64(delay / 4)))
+	if round == 1 && time.Since(time.Unix(0, l.since.Load())) >= delay {
+		return spread
+	}
+	return delay + spread
+}
 
 // hurry makes the client try now instead of after its delay.
 func (l *link) hurry() {
@@ -96,6 +112,7 @@ func (l *link) onReconnect(conn *nats.Conn) {
 		l.trouble = nil
 		l.mu.Unlock()
 		l.doubted.Store(false)
+		l.since.Store(time.Now().UnixNano())
 		l.standing.Store(true)
 		if r := l.dialer.reconnecting.Load(); r != nil {
 			r.succeeded()

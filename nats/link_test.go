@@ -25,3 +25,18 @@ func TestThatTheClientGaveUpIsKnownHoweverOftenTheConnectionCameAndWent(t *testi
 	require.Eventually(t, l.over.Load, 2*time.Second, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, 2*time.Second, 5*time.Millisecond, "another connection is opened")
 }
+
+func TestAConnectionThatHadStoodIsSoonMadeAnewAndOneThatHadNotIsNotHammered(t *testing.T) {
+	const delay = 8 * time.Second
+	f := newFake(t)
+	p := newTestPool(t, f, func(c *Config) { c.ReconnectDelay = delay })
+	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
+	p.carrier().since.Store(time.Now().Add(-delay).UnixNano())
+	began := time.Now()
+	f.cut()
+	require.Eventually(t, func() bool { return f.tried.Load() == 2 && send(t, p, 1)[0].Kind == Acked }, delay, 10*time.Millisecond)
+	require.Less(t, time.Since(began), delay)
+
+	f.cut()
+	require.Never(t, func() bool { return f.tried.Load() > 2 }, delay/4+time.Second, 10*time.Millisecond)
+}

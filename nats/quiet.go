@@ -23,7 +23,9 @@ type quiets struct {
 type quiet struct {
 	// answers is what a look found.
 	answers bool
-	looking bool
+	since   time.Time
+	// looking counts the looks under way; at lookAt the next one may begin.
+	looking int
 	lookAt  time.Time
 }
 
@@ -47,7 +49,7 @@ func (p *Pool) fellQuiet(subject string) {
 	defer p.quiets.mu.Unlock()
 	q := p.quiets.of[key]
 	if q == nil {
-		q = &quiet{}
+		q = &quiet{since: time.Now()}
 		if p.quiets.of == nil {
 			p.quiets.of = make(map[string]*quiet)
 		}
@@ -94,13 +96,26 @@ func (p *Pool) quiet(messages []Message) error {
 // pause is the time between two tries.
 func (p *Pool) pause() time.Duration { return max(p.config.ReconnectDelay, leastReconnectDelay) }
 
-// lookAfter begins a look when it is time for one: one at a time, and only while
-// somebody publishes. The lock is held.
+// A leader is elected within some seconds, as a rule. So long it is looked for often, without waiting for the look
+// before, which was lost when nobody was there to answer it.
+const (
+	electing  = 10 * time.Second
+	lookOften = 250 * time.Millisecond
+	mostLooks = 4
+)
+
+// lookAfter begins a look when it is time for one, and only while somebody publishes. The lock is held.
 func (p *Pool) lookAfter(q *quiet, subject string) {
-	if q.looking || time.Now().Before(q.lookAt) {
+	now := time.Now()
+	if q.looking == mostLooks || now.Before(q.lookAt) {
 		return
 	}
-	q.looking = true
+	pause := p.pause()
+	if now.Sub(q.since) < electing {
+		pause = min(pause, lookOften)
+	}
+	q.lookAt = now.Add(pause)
+	q.looking++
 	go guard(func() {
 		answers := false
 		err := protect(func() error {
@@ -109,9 +124,10 @@ func (p *Pool) lookAfter(q *quiet, subject string) {
 		})
 		p.quiets.mu.Lock()
 		defer p.quiets.mu.Unlock()
-		q.looking = false
-		q.lookAt = time.Now().Add(p.pause())
-		q.answers = answers && err == nil
+		q.looking--
+		if answers && err == nil {
+			q.answers = true
+		}
 	})
 }
 

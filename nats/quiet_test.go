@@ -37,6 +37,20 @@ func TestAStreamThatDoesNotAnswerIsWaitedForOnceAndWhatWasNotSentIsNotUnknown(t 
 	require.Equal(t, stored+1, f.seq.Load(), "what was reported as failed is not sent")
 }
 
+func TestAStreamWhoseLeaderIsElectedIsUsedSoonWhateverTheReconnectDelay(t *testing.T) {
+	f := newFake(t)
+	p := newTestPool(t, f, ofStream, func(c *Config) { c.ReconnectDelay = time.Minute })
+	f.quiet.Store(true)
+	f.leaderless.Store(true)
+	require.Equal(t, Unknown, send(t, p, 1)[0].Kind)
+	require.Eventually(t, func() bool {
+		return send(t, p, 1)[0].Code == CodeAway && f.asked.Load() > 1
+	}, 5*time.Second, 10*time.Millisecond)
+	f.quiet.Store(false)
+	f.leaderless.Store(false)
+	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, 5*time.Second, 10*time.Millisecond)
+}
+
 func TestWhereALookWasWrongTheNextOneWaits(t *testing.T) {
 	f := newFake(t)
 	p := newTestPool(t, f, ofStream, func(c *Config) { c.ReconnectDelay = time.Minute })

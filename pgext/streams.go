@@ -92,13 +92,14 @@ func (e *engine) alignStreams(c call, name string) ([]string, int64, error) {
 	})
 }
 
-// What workers know of a stream is its name.
+// What workers know of a stream is its name (sql/004_claim_publish.sql).
 var findNamesakes = statement{
 	sql: `SELECT o.config_name
 	      FROM $SCHEMA.rule_nats_config c JOIN $SCHEMA.rule_nats_config o
 	           ON o.stream_name OPERATOR(pg_catalog.=) c.stream_name AND o.config_id OPERATOR(pg_catalog.<>) c.config_id
 	      WHERE c.config_id OPERATOR(pg_catalog.=) $1 AND c.jetstream_enabled AND o.jetstream_enabled AND o.enabled
-	            AND o.nats_url OPERATOR(pg_catalog.<>) c.nats_url
+	            AND pg_catalog.jsonb_build_array(o.nats_url, o.auth_type, o.auth_token, o.auth_user, o.auth_credentials_file, o.auth_nkey_seed)
+	                OPERATOR(pg_catalog.<>) pg_catalog.jsonb_build_array(c.nats_url, c.auth_type, c.auth_token, c.auth_user, c.auth_credentials_file, c.auth_nkey_seed)
 	      ORDER BY o.config_id`,
 	kinds: []kind{kindInt4}, see: latestSnapshot,
 }
@@ -111,7 +112,7 @@ func (e *engine) namesakes(config *configuration) (warnings []string, err error)
 		return nil, err
 	}
 	for _, row := range rows {
-		warnings = append(warnings, fmt.Sprintf("configuration %s has a stream %s, too, and another nats_url: workers know streams by their names, so on another server it needs another name",
+		warnings = append(warnings, fmt.Sprintf("configuration %s has a stream %s, too, and another nats_url or login: workers know streams by their names, so where webhooks use both, what waits in the queue goes to the endpoints and not to NATS; give one of them another stream_name",
 			row[0].text, config.streamName))
 	}
 	return warnings, nil

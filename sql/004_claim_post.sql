@@ -54,7 +54,7 @@ AS $$
     FROM (
         SELECT w.webhook_id, w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited,
                CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
-                         OR NOT c.jetstream_enabled THEN 'infinity'
+                         OR NOT c.jetstream_enabled OR (c.enabled AND @extschema@._rule_mistakable(c)) THEN 'infinity'
                     -- A worker that reaches NATS publishes them, in order.
                     WHEN c.enabled AND EXISTS (
                         SELECT FROM @extschema@.rule_nats_consumer_stats s

@@ -10,6 +10,23 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_publishes_to(@extschema@.rule_webhooks, integer) IS
     'Internal: whether a webhook''s events go to the NATS of a configuration.';
 
+-- A worker knows a stream by its name alone, not whose server it reaches. What would be published to the wrong one, where
+-- perhaps nobody takes it, goes to the endpoint.
+CREATE OR REPLACE FUNCTION @extschema@._rule_mistakable(p_config @extschema@.rule_nats_config)
+RETURNS boolean LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (
+        SELECT FROM @extschema@.rule_nats_config o
+        WHERE o.stream_name = p_config.stream_name AND o.config_id <> p_config.config_id AND o.enabled AND o.jetstream_enabled
+          AND (o.nats_url, o.auth_type, o.auth_token, o.auth_user, o.auth_credentials_file, o.auth_nkey_seed)
+              IS DISTINCT FROM (p_config.nats_url, p_config.auth_type, p_config.auth_token, p_config.auth_user,
+                                p_config.auth_credentials_file, p_config.auth_nkey_seed)
+          -- One that nothing goes to cannot have been meant.
+          AND EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE @extschema@._rule_publishes_to(w, o.config_id)))
+$$;
+COMMENT ON FUNCTION @extschema@._rule_mistakable(@extschema@.rule_nats_config) IS
+    'Internal: whether another configuration in use names a stream of the same name elsewhere, on another server or with another login.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_publish_oldest(p_config_id integer, p_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
@@ -60,7 +77,7 @@ BEGIN
                (SELECT make_interval(secs => coalesce(min(s.duplicate_window_seconds), 120) / 2.0)
                 FROM @extschema@.rule_nats_streams s WHERE s.config_id = c.config_id AND s.stream_name = c.stream_name)
         FROM @extschema@.rule_nats_config c
-        WHERE c.enabled AND c.jetstream_enabled AND c.stream_name = ANY (p_streams)
+        WHERE c.enabled AND c.jetstream_enabled AND c.stream_name = ANY (p_streams) AND NOT @extschema@._rule_mistakable(c)
           AND EXISTS (SELECT FROM @extschema@.rule_webhook_queue q WHERE q.route = 'publish' AND q.status = 'pending')
         ORDER BY c.config_id FOR NO KEY UPDATE OF c SKIP LOCKED
     LOOP

@@ -13,9 +13,7 @@ AS $$
     FROM @extschema@.rule_nats_config c
     JOIN @extschema@.rule_nats_streams s ON s.config_id = c.config_id AND s.stream_name = c.stream_name
     WHERE c.enabled AND c.jetstream_enabled AND s.enabled AND s.stream_name = ANY (p_streams)
-      -- A worker knows streams by their names, not which configuration's server it reaches.
-      AND NOT EXISTS (SELECT FROM @extschema@.rule_nats_config o
-                      WHERE o.stream_name = c.stream_name AND o.config_id <> c.config_id AND o.enabled)
+      AND NOT @extschema@._rule_mistakable(c)
       AND EXISTS (SELECT FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
                   WHERE q.route = 'publish' AND q.status = 'pending'
                     AND @extschema@._rule_config_of(w.nats_config_id) = c.config_id)

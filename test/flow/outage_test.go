@@ -103,3 +103,27 @@ func TestARowThatNoStreamTakesGoesToItsEndpointAndHoldsUpNobody(t *testing.T) {
 		WHERE w.webhook_name = 'orders' AND a.path = 'stream' AND a.message_id LIKE 'orders%'`)
 	b.settled(t)
 }
+
+// A worker knows a stream by its name alone: what waited for the one would go to the other, where nobody may take it.
+func TestWhatWaitsForAStreamIsNotPublishedToItsNamesakeOnAnotherServer(t *testing.T) {
+	b := setup(t)
+	other := natsserver.Run(t)
+	b.must(t, "SELECT rule_nats_configure('other', $1)", other.URL())
+	b.must(t, "INSERT INTO rule_nats_streams (config_id, stream_name, subjects) SELECT config_id, $1, '{webhooks.>}' FROM rule_nats_config WHERE config_name = 'other'",
+		system.Stream)
+	here, there := b.webhook(t, "here", "nats"), b.webhook(t, "there", "nats")
+	b.must(t, "SELECT rule_webhook_enable_nats($1, p_publish_mode => 'nats', p_config_name => 'other')", there)
+	published(t, b.application, here, "here")
+	other.Stop()
+	for _, event := range names("waits", 3) {
+		require.Equal(t, "queue", publish(t, b.application, there, event)["nats"]["fallback"])
+	}
+	require.NoError(t, other.StartAgain())
+	b.worker(t)
+	b.arrived(t, "here", "waits-1", "waits-2", "waits-3")
+	b.count(t, 3, "SELECT count(*) FROM rule_webhook_attempts WHERE path = 'queue' AND outcome = 'delivered'")
+	_, js := natsserver.Connect(t, b.NATS.URL())
+	stream, err := js.Stream(t.Context(), system.Stream)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, stream.CachedInfo().State.LastSeq, "nothing of the other's")
+}

@@ -9,7 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"rule_engine/test/endpoint"
 	"rule_engine/test/natsserver"
+	"rule_engine/test/postgres"
 	"rule_engine/test/proxy"
 	"rule_engine/test/system"
 	"rule_engine/test/traffic"
@@ -22,16 +24,17 @@ type bundle struct {
 	nats    *natsserver.Process
 	line    *proxy.Proxy
 	workers []*worker.Process
+	kills   []time.Time // of workers
 	random  *rand.Rand
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t *testing.T, opts ...postgres.Option) *bundle {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	b := &bundle{nats: natsserver.RunProcess(t), random: rand.New(rand.NewPCG(seed, 0))}
 	b.line = proxy.Run(t, b.nats.URL())
-	b.System = system.RunWith(t, b.line.URL())
+	b.System = system.RunWith(t, b.line.URL(), opts...)
 	return b
 }
 
@@ -81,6 +84,7 @@ var harms = []struct {
 	{"a worker is killed", func(t *testing.T, b *bundle) {
 		i := b.random.IntN(len(b.workers))
 		b.workers[i].Kill()
+		b.kills = append(b.kills, time.Now())
 		b.workers[i] = worker.Run(t, b.WorkerEnv()...)
 	}},
 }
@@ -94,22 +98,34 @@ func (b *bundle) must(t *testing.T, sql string) {
 	require.NoError(t, err)
 }
 
-func TestWhateverIsKilledEachCommittedEventIsDeliveredAndNoOther(t *testing.T) {
-	b := setup(t)
+func TestWhateverIsKilledEachCommittedEventIsDeliveredAndNoOther(t *testing.T) { soak(t) }
+
+// Preloaded, the sessions also know from each other that NATS is away.
+func TestPreloadedWhateverIsKilledEachCommittedEventIsDeliveredAndNoOther(t *testing.T) {
+	soak(t, postgres.Conf("shared_preload_libraries = 'rule_engine'"))
+}
+
+func soak(t *testing.T, opts ...postgres.Option) {
+	length := traffic.Soak(t)
+	if length == 0 {
+		t.Parallel()
+	}
+	b := setup(t, opts...)
 	id, err := b.Register(t.Context(), b.Postgres.Connect(t, system.Database, system.Administrator), "orders", "nats")
 	require.NoError(t, err)
-	soak := traffic.Soak(t)
 	harms := harms
-	if soak == 0 {
+	if length == 0 {
 		harms = harms[:len(harms)-1] // no worker runs yet
 	} else {
+		// So that a worker that is killed has something on the wire.
+		b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 20 * time.Millisecond} })
 		for range 2 {
 			b.workers = append(b.workers, worker.Run(t, b.WorkerEnv()...))
 		}
 	}
 	all := traffic.Start(t, b.System, id, 4, true)
 	rounds := 0
-	for until := time.Now().Add(soak); rounds == 0 || time.Now().Before(until); rounds++ {
+	for until := time.Now().Add(length); rounds == 0 || time.Now().Before(until); rounds++ {
 		for _, i := range b.random.Perm(len(harms)) {
 			all.Part()
 			harms[i].does(t, b)
@@ -122,10 +138,10 @@ func TestWhateverIsKilledEachCommittedEventIsDeliveredAndNoOther(t *testing.T) {
 	t.Logf("%d rounds of %d harms", rounds, len(harms))
 	all.Resumes(t, 30*time.Second)
 	all.Stop(t)
-	if soak == 0 {
+	if length == 0 {
 		// Only now: what a worker that is killed, or a line that is cut, has taken comes back after 75 s.
 		b.workers = append(b.workers, worker.Run(t, b.WorkerEnv()...))
 	}
-	all.Audit(t, 4*time.Minute, soak == 0)
+	all.Audit(t, 4*time.Minute, b.kills)
 	require.NotContains(t, b.Postgres.LogText(), "was terminated by signal")
 }

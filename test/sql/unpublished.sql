@@ -40,11 +40,37 @@ SELECT * FROM pg_temp.told;
 INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) VALUES (:id, 'waits', '{}', 'publish');
 SELECT * FROM pg_temp.told;
 SELECT settings ? 'streams' AS unasked FROM rule_worker_hello('w', 'g', '1', '{}', '{}');
+-- A namesake on another server: in use, it makes both mistakable, and what waits for either goes to the endpoints.
 SELECT rule_nats_configure('namesake', 'nats://elsewhere:4222');
-SELECT streams FROM pg_temp.told;
-DELETE FROM rule_nats_config WHERE config_name = 'namesake';
+SELECT streams IS NOT NULL AS told FROM pg_temp.told;
+SELECT rule_webhook_register('namesake', 'https://example.com') AS other \gset
+SELECT rule_webhook_enable_nats(:other, p_publish_mode => 'nats', p_config_name => 'namesake');
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) VALUES (:other, 'waits too', '{}', 'publish');
+SELECT streams IS NOT NULL AS told FROM pg_temp.told;
+CREATE FUNCTION pg_temp.claimed() RETURNS TABLE (message_id text, action text) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT c.message_id, c.action FROM rule_worker_claim('w', 100, '{WEBHOOKS}') c;
+    UPDATE rule_webhook_queue SET status = 'pending', route = 'publish', leased_by = NULL, lease_until = NULL WHERE status = 'processing';
+END
+$$;
+SELECT * FROM pg_temp.claimed();
+-- Not where it is the same server, off, or without a stream.
+UPDATE rule_nats_config SET nats_url = (SELECT c.nats_url FROM rule_nats_config c WHERE c.config_name = 'default') WHERE config_name = 'namesake';
+SELECT * FROM pg_temp.claimed();
+-- Another login may be another account.
+UPDATE rule_nats_config SET auth_type = 'token', auth_token = 'secret' WHERE config_name = 'namesake';
+SELECT * FROM pg_temp.claimed();
+UPDATE rule_nats_config SET enabled = false WHERE config_name = 'namesake';
+SELECT * FROM pg_temp.claimed();
+UPDATE rule_nats_config SET enabled = true, jetstream_enabled = false WHERE config_name = 'namesake';
+SELECT * FROM pg_temp.claimed();
+UPDATE rule_nats_config SET jetstream_enabled = true, stream_name = 'OTHER' WHERE config_name = 'namesake';
+SELECT * FROM pg_temp.claimed();
+DROP FUNCTION pg_temp.claimed();
 DROP VIEW pg_temp.told;
+SELECT rule_webhook_delete(:other);
 SELECT rule_webhook_delete(:id);
+DELETE FROM rule_nats_config WHERE config_name = 'namesake';
 DELETE FROM rule_nats_consumer_stats WHERE consumer_name = 'w';
 
 -- After an outage much waits for NATS. A claim reads none of it but what it takes.
