@@ -103,3 +103,18 @@ func TestAMixedGroupSharesBreakersAndReceipts(t *testing.T) {
 	b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")
 	b.count(t, 0, "SELECT count(*) FROM (SELECT FROM rule_webhook_attempts GROUP BY message_id HAVING max(try) <> count(*)) a")
 }
+
+func TestAMixedGroupSharesLimits(t *testing.T) {
+	b := setup(t)
+	const takes = 30 * time.Millisecond
+	orders, other := limited(t, b, "nats", "max_concurrent = 3", takes)
+	for _, kind := range []worker.Kind{worker.Go, worker.NodeJS} {
+		kind.Run(t, b.WorkerEnv("CONSUMER_NAME="+string(kind))...)
+	}
+	ids := b.backlog(t, orders, 120, other, 20)
+	b.Endpoint.Wait(t, len(ids), 3*patience)
+	b.settled(t)
+	b.arrived(t, ids...)
+	require.Equal(t, 3, most(arrivals(b.Endpoint.Requests(), "orders"), takes))
+	b.count(t, 2, "SELECT count(DISTINCT worker) FROM rule_webhook_attempts WHERE webhook_id = $1", orders)
+}

@@ -2,6 +2,8 @@
 package nodejs
 
 import (
+	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -11,8 +13,15 @@ import (
 	"rule_engine/test/program"
 )
 
+var folder = filepath.Join(program.Repository(), "examples/nats-workers/nodejs")
+
+func TestTheLockFileOfTheWorkerInNodejsNamesNoRegistry(t *testing.T) {
+	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
+	require.NoError(t, err)
+	require.False(t, bytes.Contains(lock, []byte(`"resolved"`)), "omit-lockfile-registry-resolved in .npmrc keeps addresses out")
+}
+
 func TestTheWorkerInNodejsPassesItsOwnTestsAndChecks(t *testing.T) {
-	folder := filepath.Join(program.Repository(), "examples/nats-workers/nodejs")
 	node, err := program.Node()
 	require.NoError(t, err)
 	files, err := filepath.Glob(filepath.Join(folder, "test", "*.test.js"))

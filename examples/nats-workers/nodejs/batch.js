@@ -1,4 +1,4 @@
-import { until } from "./context.js";
+import { Ended, onEnd } from "./context.js";
 import { mostBatch } from "./load.js";
 
 // How many round trips of one kind are under way at a time: a second one gathers
@@ -37,10 +37,21 @@ export class Batcher {
    * @returns {Promise<A>}
    */
   ask(signal, question) {
-    return until(signal, new Promise((resolve, reject) => {
-      this.#waiting.push({ question, resolve, reject });
+    return new Promise((resolve, reject) => {
+      const forget = onEnd(signal, () => reject(new Ended()));
+      this.#waiting.push({
+        question,
+        resolve: (answer) => {
+          forget();
+          resolve(answer);
+        },
+        reject: (err) => {
+          forget();
+          reject(err);
+        },
+      });
       this.#pump();
-    }));
+    });
   }
 
   #pump() {

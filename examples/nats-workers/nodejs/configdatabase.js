@@ -3,6 +3,8 @@ import { parse } from "pg-connection-string";
 import { wrong } from "./config.js";
 
 const accepted = "postgres://user:password@host:5432/database or key=value pairs";
+// The library takes any other word for verify-full.
+const modes = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
 /**
  * @param {import("./config.js").Get} get
@@ -18,6 +20,7 @@ export function readDatabase(get) {
     // As libpq reads sslmode, which this library by itself does not.
     const options = /** @type {any} */ (parse(url, /** @type {any} */ ({ useLibpqCompat: !url.includes("uselibpqcompat") })));
     if (options.port && !/^\d{1,5}$/.test(options.port)) throw new Error("malformed");
+    if (options.sslmode && !modes.includes(options.sslmode)) throw new Error("malformed");
     return { ...options, port: options.port ? Number(options.port) : undefined };
   } catch (err) {
     const { path, code } = /** @type {NodeJS.ErrnoException} */ (err);

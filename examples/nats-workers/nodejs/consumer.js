@@ -5,6 +5,7 @@ import { carry } from "./carry.js";
 import { ConfigError, wrong } from "./config.js";
 import { Ended, sleep } from "./context.js";
 import { fetch, fetchWait } from "./fetch.js";
+import { Message } from "./message.js";
 import { makeStream } from "./missing.js";
 import { matchesAny } from "./subject.js";
 import { said } from "./text.js";
@@ -148,15 +149,18 @@ async function fetchSome(w) {
   const n = await w.slots.stream.take(w.taking);
   let taken = 0;
   try {
-    const { nc } = w.link;
-    if (!nc || !w.link.connected) throw new Error("nats is away");
+    const { nc, acks } = w.link;
+    if (!nc || !acks || !w.link.connected) throw new Error("nats is away");
     const most = await w.load.room(w.taking, nc.info?.max_payload ?? 0);
-    await fetch(nc, w.cfg.stream, w.cfg.group, Math.min(n, most), (msg) => {
-      // After the end it was not looked at: another worker's.
-      if (w.taking.aborted) return msg.nak();
-      taken++;
-      w.busy.go(() => carry(w, msg));
-    });
+    for await (const came of fetch(nc, w.cfg.stream, w.cfg.group, Math.min(n, most))) {
+      const msg = new Message(acks, came);
+      if (w.taking.aborted) {
+        msg.nak(); // it was not looked at: another worker's
+      } else {
+        taken++;
+        w.busy.go(() => carry(w, msg));
+      }
+    }
     if (taken === 0) w.stats.pending = 0;
   } finally {
     w.slots.stream.give(n - taken);

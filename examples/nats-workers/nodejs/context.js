@@ -1,17 +1,8 @@
-import { setMaxListeners } from "node:events";
-
 /** Is thrown where waiting was cut short because the signal's time is over. */
 export class Ended extends Error {
   constructor() {
     super("the worker ends");
   }
-}
-
-/** A controller whose signal many may listen to. */
-export function controller() {
-  const c = new AbortController();
-  setMaxListeners(0, c.signal);
-  return c;
 }
 
 /**
@@ -20,13 +11,18 @@ export function controller() {
  * @param {number} ms
  */
 export function outlive(parent, ms) {
-  const c = controller();
+  const c = new AbortController();
   onEnd(parent, () => setTimeout(() => c.abort(), ms).unref());
   return c.signal;
 }
 
+/** What is to be called at the end of each signal. @type {WeakMap<AbortSignal, Set<() => void>>} */
+const atEnd = new WeakMap();
+
 /**
  * Calls f when the signal ends, at once if it has; answers what takes that back.
+ * A signal has one listener for all that wait for its end: to add one of a hundred
+ * takes longer than most waits.
  * @param {AbortSignal} signal
  * @param {() => void} f
  */
@@ -35,22 +31,18 @@ export function onEnd(signal, f) {
     f();
     return () => {};
   }
-  signal.addEventListener("abort", f, { once: true });
-  return () => signal.removeEventListener("abort", f);
+  const all = atEnd.get(signal) ?? waiting(signal);
+  all.add(f);
+  return () => { all.delete(f); };
 }
 
-/**
- * Waits for a promise, or throws Ended with the signal.
- * @template T
- * @param {AbortSignal} signal
- * @param {Promise<T>} promise
- * @returns {Promise<T>}
- */
-export function until(signal, promise) {
-  return new Promise((resolve, reject) => {
-    const forget = onEnd(signal, () => reject(new Ended()));
-    promise.then(resolve, reject).finally(forget);
-  });
+/** @param {AbortSignal} signal */
+function waiting(signal) {
+  /** @type {Set<() => void>} */
+  const all = new Set();
+  atEnd.set(signal, all);
+  signal.addEventListener("abort", () => all.forEach((f) => f()), { once: true });
+  return all;
 }
 
 /**

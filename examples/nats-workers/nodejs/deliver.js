@@ -3,16 +3,15 @@ import net from "node:net";
 import { Agent, buildConnector } from "undici";
 
 import { guardedLookup, refusal } from "./address.js";
-import { onEnd } from "./context.js";
-import { badUpgrade, informed, mostOfHeader, passContinue } from "./information.js";
+import { Ended, onEnd } from "./context.js";
+import { mostOfHeader, passContinue } from "./information.js";
+import { keptOfAnswer, Request } from "./request.js";
 import { retryAfter } from "./retryafter.js";
 import { sign } from "./sign.js";
 import { once, Slots } from "./slots.js";
 import { plain, said } from "./text.js";
 import { patience } from "./window.js";
 
-const mostOfAnswer = 16 << 10; // read at all
-export const keptOfAnswer = 1 << 10; // kept of a failure
 // Servers drop idle connections after 5 s at the earliest. Let go before: a
 // request that meets the server's close on its way is a failed try.
 const idleConnection = 4000;
@@ -116,25 +115,24 @@ export class Sender {
   async try(signal, ep, e) {
     const o = outcome("failed");
     if (ep.broken !== undefined) return { ...o, error: ep.broken };
-    const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), ep.timeout);
-    const forget = onEnd(signal, () => limit.abort());
-    /** @type {Promise<never>} */
-    const late = new Promise((_, reject) => limit.signal.addEventListener("abort", reject, { once: true }));
-    const asked = this.#request(limit.signal, ep, e);
-    late.catch(() => {});
-    asked.catch(() => {}); // one that is still connecting fails later than its deadline
+    const request = new Request();
+    const timer = setTimeout(() => request.end(new Error(`no whole answer within ${ep.timeout} ms`)), ep.timeout);
+    const forget = onEnd(signal, () => request.end(new Ended()));
     try {
-      const { status, headers, answer } = await Promise.race([asked, late]);
+      this.#agent(ep.timeout).dispatch({
+        origin: ep.origin, path: ep.path, method: /** @type {import("undici").Dispatcher.HttpMethod} */ (ep.method),
+        headers: headersOf(ep, e), body: e.body,
+      }, request);
+      await request.over;
+      const { status, headers, kept } = request;
       o.result = "answered";
       o.status = status;
       if (status < 200 || status > 299) {
-        o.answer = plain(answer, keptOfAnswer);
+        o.answer = plain(kept, keptOfAnswer);
         o.retryAfter = retryAfter(headers, Date.now());
       }
     } catch (err) {
-      if (signal.aborted) o.result = "released"; // the process ends
-      else if (limit.signal.aborted) o.error = `no whole answer within ${ep.timeout} ms`;
+      if (err instanceof Ended) o.result = "released"; // the process ends
       else o.error = plain(said(err), keptOfAnswer);
     } finally {
       clearTimeout(timer);
@@ -143,44 +141,15 @@ export class Sender {
     }
     return o;
   }
+}
 
-  /**
-   * @param {AbortSignal} signal
-   * @param {Exclude<Endpoint, {broken: string}>} ep
-   * @param {Event} e
-   * @returns {Promise<{status: number, headers: Record<string, string | string[] | undefined>, answer: Buffer}>}
-   */
-  async #request(signal, ep, e) {
-    const headers = { ...ep.headers, ...sign(ep.keys, e.messageID, Date.now(), e.body) };
-    if (e.trace) {
-      // In place of one that the webhook itself has, in whatever case.
-      for (const name of Object.keys(headers)) if (name.toLowerCase() === "traceparent") delete headers[name];
-      headers.traceparent = e.trace;
-    }
-    let response;
-    try {
-      response = await this.#agent(ep.timeout).request({
-        origin: ep.origin, path: ep.path, method: /** @type {import("undici").Dispatcher.HttpMethod} */ (ep.method),
-        headers, body: e.body, signal, onInfo: informed(),
-      });
-    } catch (err) {
-      // To undici an answer that it did not ask for, to us one that is no success.
-      if (err instanceof Error && err.message === badUpgrade) return { status: 101, headers: {}, answer: Buffer.alloc(0) };
-      throw err;
-    }
-    const { statusCode: status, body } = response;
-    body.on("error", () => {}); // of what is not read to its end
-    const chunks = [];
-    let left = mostOfAnswer;
-    try {
-      for await (const chunk of body) {
-        chunks.push(chunk.subarray(0, left));
-        left -= chunk.length;
-        if (left <= 0) break; // ends the connection and not the try
-      }
-    } catch (err) {
-      throw new Error(`status ${status}, but the answer broke off: ${said(err)}`);
-    }
-    return { status, headers: response.headers, answer: Buffer.concat(chunks) };
+/** @param {Exclude<Endpoint, {broken: string}>} ep @param {Event} e */
+function headersOf(ep, e) {
+  const headers = { ...ep.headers, ...sign(ep.keys, e.messageID, Date.now(), e.body) };
+  if (e.trace) {
+    // In place of one that the webhook itself has, in whatever case.
+    for (const name of Object.keys(headers)) if (name.toLowerCase() === "traceparent") delete headers[name];
+    headers.traceparent = e.trace;
   }
+  return headers;
 }

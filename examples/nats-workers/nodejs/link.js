@@ -1,6 +1,7 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { AuthorizationError, connect, UserAuthenticationExpiredError } from "@nats-io/transport-node";
 
+import { Acks } from "./acks.js";
 import { Backoff } from "./backoff.js";
 import { wrong } from "./config.js";
 import { Ended } from "./context.js";
@@ -16,6 +17,8 @@ import { said } from "./text.js";
 export class Link {
   /** @type {NatsConnection | undefined} */
   nc;
+  /** @type {Acks | undefined} */
+  acks;
   /** @type {import("@nats-io/jetstream").JetStreamClient | undefined} */
   #js;
   /** @type {import("@nats-io/jetstream").JetStreamManager | undefined} */
@@ -95,6 +98,7 @@ export class Link {
         });
         this.#js = jetstream(nc);
         this.#jsm = await jetstreamManager(nc, { checkAPI: false });
+        this.acks = new Acks(nc);
         this.nc = nc;
         this.#connected = true;
         void this.#watch(w, nc);

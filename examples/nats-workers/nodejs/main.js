@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { ConfigError, readConfig } from "./config.js";
-import { controller } from "./context.js";
 import { log, setLog } from "./log.js";
 import { startMonitor } from "./monitor.js";
 import { oneLine, said } from "./text.js";
@@ -8,7 +7,7 @@ import { Worker } from "./worker.js";
 
 /** Answers the exit code: 0 after a signal, 2 for a configuration that cannot work, said in one line. */
 async function run() {
-  const stop = controller();
+  const stop = new AbortController();
   // A second signal ends the process at once.
   const end = () => {
     process.off("SIGTERM", end).off("SIGINT", end);

@@ -1,14 +1,11 @@
-const encoder = new TextEncoder();
-const ackTimeout = 5000;
-
 /** A message of the stream, as JetStream's consumers deliver it, and the ways to settle it. */
 export class Message {
   /**
-   * @param {import("@nats-io/transport-node").NatsConnection} nc
+   * @param {import("./acks.js").Acks} acks of the connection that it came over
    * @param {import("@nats-io/transport-node").Msg} msg
    */
-  constructor(nc, msg) {
-    this.nc = nc;
+  constructor(acks, msg) {
+    this.acks = acks;
     this.msg = msg;
     this.reply = msg.reply ?? "";
     // $JS.ACK.[domain.account.]stream.consumer.deliveries.sequence.consumer sequence.ns.pending[.token]
@@ -31,8 +28,8 @@ export class Message {
    * Waits for the server's answer, which closes the window in which a lost ack
    * makes the message come back.
    */
-  async doubleAck() {
-    await this.nc.request(this.reply, "+ACK", { timeout: ackTimeout });
+  doubleAck() {
+    return this.acks.ack(this.reply);
   }
 
   /** A lost one is made good by the ack wait. @param {number} [ms] */
@@ -46,6 +43,7 @@ export class Message {
 
   /** @param {string} word */
   #say(word) {
-    if (!this.nc.isClosed()) this.nc.publish(this.reply, encoder.encode(word));
+    const { nc } = this.acks;
+    if (!nc.isClosed()) nc.publish(this.reply, word);
   }
 }

@@ -2,10 +2,11 @@ import { JetStreamApiError } from "@nats-io/jetstream";
 
 import * as calls from "./calls.js";
 import { sleep } from "./context.js";
-import { keptOfAnswer, outcome } from "./deliver.js";
+import { outcome } from "./deliver.js";
 import { Event } from "./event.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
+import { keptOfAnswer } from "./request.js";
 import { plain, said } from "./text.js";
 import { lookUp, unanswered } from "./unanswered.js";
 import { encode } from "./wire.js";

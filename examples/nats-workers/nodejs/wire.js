@@ -11,6 +11,8 @@ export const header = {
   traceparent: "traceparent",
 };
 
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
 /**
  * Reads the headers of a message, the first of each name. The client's own reader
  * takes more from the ends of a value than white space of ASCII, and an id that
@@ -20,7 +22,7 @@ export const header = {
  */
 export function decode(bytes) {
   const all = new Map();
-  for (const line of new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes).split("\r\n").slice(1)) {
+  for (const line of decoder.decode(bytes).split("\r\n").slice(1)) {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(colon, 0));
     if (name && !all.has(name)) all.set(name, line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, ""));

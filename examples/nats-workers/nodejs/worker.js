@@ -3,7 +3,7 @@ import { Busy } from "./busy.js";
 import * as calls from "./calls.js";
 import { Complaint } from "./complaint.js";
 import { runNATS } from "./consumer.js";
-import { controller, Ended, onEnd, outlive } from "./context.js";
+import { Ended, onEnd, outlive } from "./context.js";
 import { Database, refused } from "./database.js";
 import { outcome, Sender } from "./deliver.js";
 import { Endpoints } from "./endpoints.js";
@@ -49,7 +49,7 @@ export class Worker {
   heartbeatMS = 0;
   pollMS = 0;
 
-  #stop = controller();
+  #stop = new AbortController();
   taking = this.#stop.signal;
   asking = outlive(this.taking, askFor);
   sending = outlive(this.taking, sendFor);
@@ -85,7 +85,7 @@ export class Worker {
       if (err instanceof Ended) return;
       throw err;
     }
-    const quiet = controller();
+    const quiet = new AbortController();
     const beating = heartbeats(this, quiet.signal);
     void keepInProgress(this, quiet.signal);
     void maintain(this, this.taking);

@@ -46,6 +46,7 @@ test("a wrong configuration is one line that names the variable", () => {
     ["DATABASE_URL", "DATABASE_URL", "host=h password=hunter2 port=many"],
     ["DATABASE_URL", "DATABASE_URL", "hunter2"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"],
+    ["DATABASE_URL", "DATABASE_URL", "postgres://h/x?sslmode=verify_full"],
     ["NATS_URL", "NATS_URL", "http://h:4222"],
     ["NATS_URL", "NATS_URL", "nats://u:hunter2@"],
     ["NATS_URL", "NATS_URL", "nats://a:4222,nats://"],
