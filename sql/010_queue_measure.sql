@@ -39,10 +39,15 @@ DECLARE
     v_counted boolean;
     v_fill numeric;
 BEGIN
-    IF NOT EXISTS (SELECT FROM @extschema@._rule_queue_measure_due())
-       OR NOT pg_try_advisory_xact_lock('@extschema@.rule_webhook_queue_fill'::regclass::oid::bigint::bit(32)::integer, 1) THEN
+    IF NOT EXISTS (SELECT FROM @extschema@._rule_queue_measure_due()) THEN
         RETURN;
     END IF;
+    -- Not an advisory lock, which every login may take.
+    BEGIN
+        LOCK TABLE ONLY @extschema@.rule_webhook_queue_fill IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN;
+    END;
     DELETE FROM @extschema@.rule_webhook_queue_fill f
     WHERE f.webhook_id <> 0 AND NOT EXISTS (SELECT FROM @extschema@._rule_queue_limits() l WHERE l.webhook_id = f.webhook_id);
     FOR v_limit IN SELECT * FROM @extschema@._rule_queue_measure_due() LOOP
