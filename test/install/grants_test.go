@@ -55,6 +55,17 @@ func TestADBAsGrantsSurviveAnUpdateAndADump(t *testing.T) {
 	require.Equal(t, before, rows(t, connect(t, restored(t, name, "custom")), granted))
 }
 
+func TestAnUpdateSaysThatTheRolesAreToBeGrantedTheirPartAgain(t *testing.T) {
+	name := database(t)
+	run(t, connect(t, name), "CREATE EXTENSION rule_engine VERSION '"+released()[0]+"'")
+	said, err := psql(name, "/", "--command=ALTER EXTENSION rule_engine UPDATE")
+	require.NoError(t, err)
+	require.Contains(t, said, "SELECT rule_engine_create_roles() again")
+	said, err = psql(name, "/", "--command=ALTER EXTENSION rule_engine UPDATE")
+	require.NoError(t, err)
+	require.NotContains(t, said, "rule_engine_create_roles")
+}
+
 func TestTwoDatabasesMakeTheRolesAtTheSameMoment(t *testing.T) {
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		t.Run(end, func(t *testing.T) {
