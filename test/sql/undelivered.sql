@@ -62,6 +62,7 @@ SELECT pg_stat_force_next_flush();
 SELECT seq_tup_read + idx_tup_fetch - :read < 1000 AS few_were_read FROM pg_stat_user_tables WHERE relid = 'rule_webhook_queue'::regclass;
 
 DROP FUNCTION t.pages(integer, integer);
-DELETE FROM rule_webhook_queue WHERE webhook_id IS NULL;
+-- Dead rows would weigh on the plans of other tests.
+TRUNCATE rule_webhook_queue;
 SELECT rule_webhook_delete(:first), rule_webhook_delete(:second);
 DELETE FROM rule_nats_publish_history;
