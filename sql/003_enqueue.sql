@@ -28,6 +28,8 @@ BEGIN
         PERFORM @extschema@._rule_refuse('p_scheduled_at must be finite', 'Give a time at which the event is to be delivered, or leave it out.');
     ELSIF octet_length(p_rule_name) > 255 THEN
         PERFORM @extschema@._rule_refuse('p_rule_name is too long', 'Give a name of at most 255 bytes, or leave it out.');
+    ELSIF current_setting('transaction_read_only')::boolean THEN
+        PERFORM @extschema@._rule_refuse('cannot publish in a read-only transaction', 'Publish in a transaction that is READ WRITE, on the primary.', '25006');
     ELSIF NOT v_enabled THEN
         RETURN NULL;
     ELSIF @extschema@._rule_payload_text(p_payload, @extschema@._rule_payload_accepted()) IS NULL THEN

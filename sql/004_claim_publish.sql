@@ -29,6 +29,8 @@ COMMENT ON FUNCTION @extschema@._rule_mistakable(@extschema@.rule_nats_config) I
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_publish_oldest(p_config_id integer, p_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql
+-- Statistics of an empty queue make any index look short enough to read all of it and sort.
+SET enable_sort = off
 AS $$
 DECLARE
     v_ids bigint[];
@@ -45,9 +47,10 @@ BEGIN
         SELECT array_agg(r.queue_id ORDER BY r.queue_id) INTO v_ids
         FROM (SELECT o.queue_id
               FROM @extschema@.rule_webhooks w
+              -- A range, which the webhook's own index alone has in this order.
               CROSS JOIN LATERAL (SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-                                  WHERE q.webhook_id = w.webhook_id AND q.route = 'publish' AND q.status = 'pending'
-                                  ORDER BY q.queue_id LIMIT p_limit) o
+                                  WHERE q.webhook_id BETWEEN w.webhook_id AND w.webhook_id AND q.route = 'publish' AND q.status = 'pending'
+                                  ORDER BY q.webhook_id, q.queue_id LIMIT p_limit) o
               WHERE @extschema@._rule_publishes_to(w, p_config_id)
               ORDER BY o.queue_id LIMIT p_limit) r;
     END IF;

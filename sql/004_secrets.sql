@@ -50,6 +50,8 @@ CREATE OR REPLACE TRIGGER rule_webhook_secrets_mark
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_secret_set(
     p_webhook_id integer, p_secret_name text, p_secret_value text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- auto_explain prints the constants of a plan that is made for them.
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_secret text;

@@ -4,6 +4,10 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_held_check()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- 0.1.0 took it from a hand, and its dump has to be restorable.
+    IF TG_OP = 'INSERT' AND NOT isfinite(NEW.held_since) THEN
+        NEW.held_since := clock_timestamp();
+    END IF;
     IF (NEW.held_reason IS NULL) <> (NEW.held_since IS NULL) THEN
         PERFORM @extschema@._rule_refuse('held_reason and held_since belong together',
             'Use rule_webhook_hold() and rule_webhook_resume().');

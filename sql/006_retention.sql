@@ -10,6 +10,11 @@ BEGIN
         PERFORM @extschema@._rule_refuse(format('the retention of %s cannot be deleted', OLD.table_name),
             'Change it: UPDATE rule_engine_retention SET keep = interval ''90 days'' ...', '0A000');
     END IF;
+    -- No timestamp lies so far back, but 0.1.0 took it, and its dump has to be restorable.
+    IF TG_OP = 'INSERT' THEN
+        NEW.keep := CASE WHEN NEW.keep > interval '1000 years' THEN interval '1000 years' ELSE NEW.keep END;
+        NEW.keep_failed := CASE WHEN NEW.keep_failed > interval '1000 years' THEN interval '1000 years' ELSE NEW.keep_failed END;
+    END IF;
     PERFORM @extschema@._rule_check_choice(NEW.table_name,
         '{rule_nats_publish_history,rule_webhook_attempts,rule_webhook_queue,rule_webhook_receipts,rule_webhook_drops}', 'table_name');
     IF NEW.keep IS NULL OR NEW.keep < interval '1 hour' THEN
@@ -18,7 +23,6 @@ BEGIN
         PERFORM @extschema@._rule_refuse('keep_failed must not be less than keep',
             'Give an interval at least as long as keep, or NULL to keep failures for ever.');
     ELSIF greatest(NEW.keep, NEW.keep_failed) > interval '1000 years' THEN
-        -- No timestamp lies so far back.
         PERFORM @extschema@._rule_refuse('keep and keep_failed must not be more than 1000 years',
             'Give an interval such as 10 years, or, for keep_failed, NULL to keep failures for ever.');
     END IF;

@@ -75,8 +75,13 @@ DECLARE
 BEGIN
     FOREACH v_role IN ARRAY '{rule_engine_publisher, rule_engine_worker, rule_engine_admin, rule_engine_monitor}'::text[] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = v_role) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
-            RETURN NEXT format('created role %s', v_role);
+            -- Another database's call at the same moment makes the same role.
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+                RETURN NEXT format('created role %s', v_role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
         END IF;
         IF NOT has_schema_privilege(v_role, v_schema, 'USAGE') THEN
             EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', '@extschema@', v_role);

@@ -29,9 +29,12 @@ LEFT JOIN (
         SELECT q.webhook_id, pg_catalog.count(*) AS failed, 0 AS pending, 0 AS retrying
         FROM @extschema@.rule_webhook_queue q WHERE q.status = 'failed' AND q.redelivered_at IS NULL GROUP BY q.webhook_id
         UNION ALL
-        SELECT q.webhook_id, 0, pg_catalog.count(*) FILTER (WHERE q.retry_count = 0),
-               pg_catalog.count(*) FILTER (WHERE q.retry_count > 0)
+        -- All that wait by the index alone, and of them those with a try by theirs: no row is read.
+        SELECT q.webhook_id, 0, pg_catalog.count(*), 0
         FROM @extschema@.rule_webhook_queue q WHERE q.status = 'pending' GROUP BY q.webhook_id
+        UNION ALL
+        SELECT q.webhook_id, 0, -pg_catalog.count(*), pg_catalog.count(*)
+        FROM @extschema@.rule_webhook_queue q WHERE q.status = 'pending' AND q.retry_count > 0 GROUP BY q.webhook_id
         UNION ALL
         SELECT q.webhook_id, 0, pg_catalog.count(*) FILTER (WHERE q.retry_count = 0),
                pg_catalog.count(*) FILTER (WHERE q.retry_count > 0)

@@ -1,6 +1,6 @@
 COMMENT ON COLUMN @extschema@.rule_webhooks.queue_max_events IS 'How many of its events may wait in the queue; NULL is no limit';
 COMMENT ON COLUMN @extschema@.rule_webhooks.queue_max_bytes IS 'How many bytes of payload, as stored, may wait in the queue for it; NULL is no limit';
-COMMENT ON TABLE @extschema@.rule_webhook_queue_fill IS 'What was last found waiting in the queue, per limit. webhook_queue_fill shows how it is.';
+COMMENT ON TABLE @extschema@.rule_webhook_queue_fill IS 'What was last found waiting in the queue, per limit and in all. Read webhook_queue_fill.';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.webhook_id IS 'Whose limit; 0 is that of all together';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.waiting_events IS 'How many events up to up_to_queue_id waited; counted to the limit and not beyond';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue_fill.waiting_bytes IS 'Bytes of their payloads, as stored';

@@ -101,6 +101,8 @@ BEGIN
     IF (p_queue_id IS NULL) = (p_webhook_id IS NULL) OR (p_queue_id IS NOT NULL AND v_range) THEN
         PERFORM @extschema@._rule_refuse('say one row, or one webhook',
             'Give p_queue_id alone; or p_webhook_id for its dead letters, with p_from, p_to or both for all events of that time.');
+    ELSIF p_from >= p_to THEN
+        PERFORM @extschema@._rule_refuse('p_from must be before p_to', 'Give the time from which on and up to which events are to go again.');
     END IF;
     PERFORM @extschema@._rule_check_range(p_per_second, 1, 1000000, 'p_per_second');
     IF p_queue_id IS NOT NULL THEN

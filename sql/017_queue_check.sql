@@ -30,6 +30,26 @@ BEGIN
     THEN
         RETURN NEW;
     END IF;
+    v_counts := pg_catalog.int4range(0, c_most, '[]');
+    v_losses := '[0,10000]';
+    -- 0.1.0 took these from a hand, and its dump has to be restorable: an incoming row is mended as the update mends them. A
+    -- redelivery becomes one that no other row of the event has.
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        v_what := CASE WHEN NOT v_counts OPERATOR(pg_catalog.@>) NEW.retry_count THEN pg_catalog.format('retry_count %s', NEW.retry_count)
+                       WHEN NOT v_counts OPERATOR(pg_catalog.@>) NEW.redelivery THEN pg_catalog.format('redelivery %s', NEW.redelivery)
+                       WHEN NOT pg_catalog.isfinite(NEW.lease_until) THEN pg_catalog.format('lease_until %s', NEW.lease_until) END;
+        NEW.retry_count := CASE WHEN NEW.retry_count IS NOT NULL THEN greatest(0, least(NEW.retry_count, c_most)) END;
+        IF NOT v_counts OPERATOR(pg_catalog.@>) NEW.redelivery THEN
+            NEW.redelivery := 500000000 OPERATOR(pg_catalog.+) pg_catalog.abs(NEW.redelivery OPERATOR(pg_catalog.%) 500000000);
+        END IF;
+        IF NOT pg_catalog.isfinite(NEW.lease_until) THEN
+            NEW.lease_until := pg_catalog.now();
+        END IF;
+        IF v_what IS NOT NULL THEN
+            RAISE WARNING USING MESSAGE = pg_catalog.format('event %s has %s, which is mended', NEW.queue_id, v_what),
+                HINT = pg_catalog.format('Counts go from 0 to %s, and a lease ends at a finite time.', c_most);
+        END IF;
+    END IF;
     v_what := CASE WHEN NEW.queue_id IS NULL THEN 'queue_id' WHEN NEW.message_id IS NULL THEN 'message_id'
                    WHEN NEW.redelivery IS NULL THEN 'redelivery' WHEN NEW.status IS NULL THEN 'status'
                    WHEN NEW.route IS NULL THEN 'route' WHEN NEW.retry_count IS NULL THEN 'retry_count'
@@ -41,8 +61,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = pg_catalog.format('%s must not be NULL', v_what),
             HINT = 'Give a value, or leave it out where it has a default.';
     END IF;
-    v_counts := pg_catalog.int4range(0, c_most, '[]');
-    v_losses := '[0,10000]';
     IF NEW.status OPERATOR(pg_catalog.<>) ALL ('{pending,processing,success,failed}') THEN
         v_what := pg_catalog.format('status cannot be "%s"', pg_catalog.left(NEW.status, 64));
         v_hint := 'Give one of pending, processing, success, failed.';

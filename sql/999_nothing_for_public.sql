@@ -30,7 +30,8 @@ BEGIN
         v_new := v_new + 1;
     END LOOP;
     IF NOT v_first AND (v_new > 0 OR EXISTS (SELECT FROM @extschema@.rule_engine_migrations m WHERE m.applied_at = pg_catalog.now())) THEN
-        RAISE NOTICE 'rule_engine has new objects'
+        -- PostgreSQL keeps the notices of an extension's script to itself.
+        RAISE WARNING 'rule_engine has new objects'
             USING HINT = 'SELECT rule_engine_create_roles() again, so that its roles may use them.';
     END IF;
 END

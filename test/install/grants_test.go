@@ -1,9 +1,13 @@
 package install
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/postgres"
 )
 
 // openToPublic are the objects of the extension that PUBLIC may do something with.
@@ -49,4 +53,42 @@ func TestADBAsGrantsSurviveAnUpdateAndADump(t *testing.T) {
 	run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
 	require.Equal(t, before, rows(t, conn, granted))
 	require.Equal(t, before, rows(t, connect(t, restored(t, name, "custom")), granted))
+}
+
+func TestAnUpdateSaysThatTheRolesAreToBeGrantedTheirPartAgain(t *testing.T) {
+	name := database(t)
+	run(t, connect(t, name), "CREATE EXTENSION rule_engine VERSION '"+released()[0]+"'")
+	said, err := psql(name, "/", "--command=ALTER EXTENSION rule_engine UPDATE")
+	require.NoError(t, err)
+	require.Contains(t, said, "SELECT rule_engine_create_roles() again")
+	said, err = psql(name, "/", "--command=ALTER EXTENSION rule_engine UPDATE")
+	require.NoError(t, err)
+	require.NotContains(t, said, "rule_engine_create_roles")
+}
+
+func TestTwoDatabasesMakeTheRolesAtTheSameMoment(t *testing.T) {
+	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+		t.Run(end, func(t *testing.T) {
+			shared := cluster
+			t.Cleanup(func() { cluster = shared })
+			cluster = postgres.Run(t)
+			first, second := connect(t, database(t)), connect(t, database(t))
+			run(t, first, "CREATE EXTENSION rule_engine", "BEGIN", "SELECT rule_engine_create_roles()")
+			run(t, second, "CREATE EXTENSION rule_engine")
+			pid := rows(t, second, "SELECT pg_backend_pid()")[0]
+			waited := make(chan error, 1)
+			go func() {
+				_, err := second.Exec(t.Context(), "SELECT rule_engine_create_roles()")
+				waited <- err
+			}()
+			require.Eventually(t, func() bool {
+				return len(rows(t, first, fmt.Sprintf("SELECT FROM pg_locks WHERE pid = %s AND NOT granted", pid))) == 1
+			}, 30*time.Second, 10*time.Millisecond)
+			run(t, first, end)
+			require.NoError(t, <-waited)
+			require.Empty(t, rows(t, second, "SELECT rule_engine_create_roles()"))
+			require.Equal(t, []string{"t"}, rows(t, second,
+				"SELECT has_function_privilege('rule_engine_worker', 'rule_worker_hello(text,text,text,text[],text[])', 'EXECUTE')"))
+		})
+	}
 }

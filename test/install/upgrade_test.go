@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/natsserver"
@@ -55,20 +56,45 @@ func TestEveryReleasedVersionUpdatesWithItsData(t *testing.T) {
 	}
 }
 
-func TestAnUpdateMendsRowsThatWouldKeepADumpFromBeingRestored(t *testing.T) {
+// writtenByHand are rows that a released version took, and that no worker could go on with.
+func writtenByHand(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	ids := rows(t, conn, "SELECT queue_id FROM rule_webhook_queue WHERE status = 'pending' ORDER BY queue_id LIMIT 5")
+	for n, set := range []string{"retry_count = -5", "retry_count = 2147483647", "redelivery = -1", "redelivery = 2147483647",
+		"status = 'processing', leased_by = 'nobody', lease_until = 'infinity'"} {
+		run(t, conn, "UPDATE rule_webhook_queue SET "+set+" WHERE queue_id = "+ids[n])
+	}
+	run(t, conn, "UPDATE rule_engine_retention SET keep = '2000 years', keep_failed = NULL WHERE table_name = 'rule_webhook_queue'",
+		"UPDATE rule_engine_retention SET keep = '900 years', keep_failed = '10000 years' WHERE table_name = 'rule_webhook_attempts'",
+		"UPDATE rule_webhooks SET held_reason = 'for ever', held_since = 'infinity' WHERE webhook_id = 1",
+		"UPDATE rule_webhooks SET held_reason = 'since ever', held_since = '-infinity' WHERE webhook_id = 2")
+}
+
+// requireMended asks for every row of before, and that workers and maintenance go on with them.
+func requireMended(t *testing.T, conn *pgx.Conn, before []string) {
+	t.Helper()
+	require.Equal(t, before, rows(t, conn, "SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id"))
+	require.Equal(t, []string{"rule_webhook_attempts|900 years|1000 years", "rule_webhook_queue|1000 years|null"}, rows(t, conn,
+		"SELECT table_name, keep, coalesce(keep_failed::text, 'null') FROM rule_engine_retention WHERE keep > '800 years' ORDER BY 1"))
+	require.Equal(t, []string{"true|f"}, rows(t, conn, "SELECT rule_engine_maintain() -> 'success', (SELECT more FROM rule_engine_upkeep LIMIT 1)"))
+	run(t, conn, "SELECT rule_webhook_resume(1), rule_webhook_resume(2)",
+		"UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending'")
+	require.Equal(t, []string{"20"}, rows(t, conn, "SELECT count(*) FROM rule_worker_claim('w', 100, '{}')"))
+}
+
+func TestWhatAHandHasWrittenIsMendedByAnUpdateAndByARestore(t *testing.T) {
 	for _, old := range released() {
 		t.Run(old, func(t *testing.T) {
 			name := filledAt(t, "public", old)
 			conn := connect(t, name)
-			ids := rows(t, conn, "SELECT queue_id FROM rule_webhook_queue WHERE status = 'pending' ORDER BY queue_id LIMIT 5")
-			for n, set := range []string{"retry_count = -5", "retry_count = 2147483647", "redelivery = -1", "redelivery = 2147483647",
-				"status = 'processing', leased_by = 'nobody', lease_until = 'infinity'"} {
-				run(t, conn, "UPDATE rule_webhook_queue SET "+set+" WHERE queue_id = "+ids[n])
-			}
+			writtenByHand(t, conn)
 			all := rows(t, conn, "SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id")
+			for _, format := range []string{"custom", "plain"} {
+				requireMended(t, connect(t, restored(t, name, format)), all)
+			}
 			run(t, conn, "ALTER EXTENSION rule_engine UPDATE")
 			require.Equal(t, all, rows(t, connect(t, restored(t, name, "custom")), "SELECT queue_id FROM rule_webhook_queue ORDER BY queue_id"))
-			require.Equal(t, []string{"20"}, rows(t, conn, "SELECT count(*) FROM rule_worker_claim('w', 100, '{}')"))
+			requireMended(t, conn, all)
 		})
 	}
 }

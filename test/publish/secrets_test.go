@@ -3,6 +3,7 @@ package publish
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -62,6 +63,20 @@ func TestNoSecretReachesALogAnErrorOrARow(t *testing.T) {
 		require.NotContains(t, text, "hush")
 		require.NotContains(t, text, ":31337", "the part before the comma")
 	}
+}
+
+func TestASecretThatIsMadeHereIsInNoLogWhateverIsLogged(t *testing.T) {
+	b := setup(t)
+	for _, set := range []string{"LOAD 'auto_explain'", "SET auto_explain.log_min_duration = 0", "SET auto_explain.log_nested_statements = on",
+		"SET auto_explain.log_verbose = on", "SET auto_explain.log_analyze = on", "SET log_statement = 'all'"} {
+		exec(t, b.admin, set)
+	}
+	var secret string
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT rule_webhook_secret_set($1, 'made')", b.webhook).Scan(&secret))
+	log, err := os.ReadFile(cluster.Log)
+	require.NoError(t, err)
+	require.True(t, strings.Contains(string(log), "INSERT INTO public.rule_webhook_secrets"))
+	require.False(t, strings.Contains(string(log), secret))
 }
 
 // everyField is all that an error of Postgres shows.

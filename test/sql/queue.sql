@@ -109,6 +109,9 @@ SELECT status, outcome, error_message FROM rule_webhook_attempts WHERE webhook_i
 CREATE FUNCTION pg_temp.numbers(p_count integer) RETURNS jsonb LANGUAGE sql AS
 $$ SELECT ('[' || rtrim(repeat('1e131071,', p_count), ',') || ']')::jsonb $$;
 SELECT t.error('SELECT rule_webhook_enqueue(t.id(''queued''), pg_temp.numbers(64))');
+BEGIN READ ONLY;
+SELECT t.error('SELECT rule_webhook_enqueue(t.id(''queued''), ''{}'')');
+COMMIT;
 INSERT INTO rule_webhook_queue (webhook_id, message_id, payload)
 VALUES (:id, 'huge', pg_temp.numbers(600)), (:id, 'after it', '{}');
 SELECT message_id FROM rule_worker_claim('w1', 10, '{}');

@@ -10,7 +10,8 @@ FROM (VALUES
     ($$UPDATE re.rule_webhooks SET queue_max_bytes = -1$$)
 ) AS c (call);
 \a \t
-SELECT * FROM webhook_queue_fill;
+SELECT webhook_id, webhook_name, waiting_events, max_events, waiting_bytes, max_bytes, fill_pct, alarm, counted_at = now() AS counted_now
+FROM webhook_queue_fill;
 
 -- Per webhook: the third of two is refused, and another webhook's events are not.
 UPDATE rule_webhooks SET queue_max_events = 2 WHERE webhook_id = :id;
@@ -113,7 +114,7 @@ DELETE FROM rule_webhook_queue_fill;
 CREATE FUNCTION t.later() RETURNS void LANGUAGE sql AS $$ UPDATE re.rule_webhook_queue_fill SET measured_at = measured_at - interval '10 seconds' $$;
 CREATE VIEW t.measured AS SELECT w.webhook_name, f.waiting_events, f.waiting_bytes > 0 AS bytes, f.alarm,
     f.up_to_queue_id = (SELECT max(queue_id) FROM re.rule_webhook_queue) AS up_to_the_last
-FROM re.rule_webhook_queue_fill f LEFT JOIN re.rule_webhooks w USING (webhook_id) ORDER BY w.webhook_name;
+FROM re.rule_webhook_queue_fill f JOIN re.rule_webhooks w USING (webhook_id);
 -- A row's number counts as passed once all transactions have ended that were open when it was the last: those of
 -- another database, too.
 CREATE PROCEDURE t.measure() LANGUAGE plpgsql AS $$
@@ -167,9 +168,35 @@ ROLLBACK;
 -- A measure that is too old to add to is left aside.
 UPDATE rule_webhook_queue_fill SET up_to_queue_id = up_to_queue_id - 20000;
 SELECT rule_webhook_enqueue(:id, '{}') IS NOT NULL AS queued;
+-- The view shows the last measure of what is long, and counts where that is short, old, or ended before the end.
+DELETE FROM rule_webhook_queue;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) SELECT :id, 'long ' || n, '{}' FROM generate_series(1, 1500) n;
+UPDATE rule_webhooks SET queue_max_events = 1600 WHERE webhook_id = :id;
+UPDATE rule_webhook_queue_fill SET measured_at = '-infinity';
+SELECT rule_engine_maintain() -> 'success' AS maintained;
+DELETE FROM rule_webhook_queue WHERE message_id = 'long 1';
+CREATE VIEW t.fill AS SELECT v.webhook_name, v.waiting_events, v.fill_pct, v.alarm, v.counted_at = f.measured_at AS as_measured, v.counted_at = now() AS counted_now
+FROM re.webhook_queue_fill v JOIN re.rule_webhook_queue_fill f ON f.webhook_id = coalesce(v.webhook_id, 0);
+SELECT * FROM t.fill ORDER BY 1;
+UPDATE rule_webhook_queue_fill SET measured_at = now() - interval '11 minutes';
+SELECT * FROM t.fill ORDER BY 1;
+DELETE FROM rule_webhook_queue WHERE message_id LIKE 'long 1%';
+UPDATE rule_webhook_queue_fill SET measured_at = '-infinity';
+SELECT rule_engine_maintain() -> 'success' AS maintained;
+DELETE FROM rule_webhook_queue WHERE message_id = 'long 2';
+SELECT * FROM t.fill ORDER BY 1;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) SELECT :id, 'more ' || n, '{}' FROM generate_series(1, 1500) n;
+UPDATE rule_webhooks SET queue_max_events = 600 WHERE webhook_id = :id;
+UPDATE rule_webhook_queue_fill SET measured_at = '-infinity';
+SELECT rule_engine_maintain() -> 'success' AS maintained;
+DELETE FROM rule_webhook_queue WHERE message_id = 'more 1';
+SELECT * FROM t.fill ORDER BY 1;
+DROP VIEW t.fill;
+DELETE FROM rule_webhook_queue;
 -- A limit that is gone has no measure.
 UPDATE rule_webhooks SET queue_max_events = NULL WHERE webhook_id = :id;
 UPDATE rule_engine_settings SET queue_max_bytes = 1000000;
+UPDATE rule_webhook_queue_fill SET measured_at = '-infinity';
 SELECT rule_engine_maintain() -> 'success' AS maintained;
 SELECT webhook_id, waiting_events, alarm FROM rule_webhook_queue_fill;
 UPDATE rule_engine_settings SET queue_max_bytes = NULL;

@@ -90,6 +90,7 @@ FROM (VALUES
     ($$SELECT rule_webhook_redeliver()$$),
     ($$SELECT rule_webhook_redeliver(1, 1)$$),
     ($$SELECT rule_webhook_redeliver(1, p_from => now())$$),
+    ($$SELECT rule_webhook_redeliver(p_webhook_id => t.id('again'), p_from => '2026-02-02', p_to => '2026-02-01')$$),
     ($$SELECT rule_webhook_redeliver(0)$$),
     ($$SELECT rule_webhook_redeliver(p_webhook_id => 0)$$),
     ($$SELECT rule_webhook_redeliver(p_webhook_id => t.id('again'), p_per_second => 0)$$),

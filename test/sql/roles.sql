@@ -25,7 +25,7 @@ WHERE a.grantee = 0;
 SELECT replace(r.rolname, 'rule_engine_', '') AS role, p.oid::regprocedure AS may_call
 FROM t.members m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 JOIN pg_roles r ON r.rolname IN ('rule_engine_publisher', 'rule_engine_worker', 'rule_engine_admin', 'rule_engine_monitor')
-WHERE has_function_privilege(r.oid, p.oid, 'EXECUTE') ORDER BY 1, p.proname;
+WHERE has_function_privilege(r.oid, p.oid, 'EXECUTE') ORDER BY 1, p.proname, p.pronargs;
 SELECT replace(r.rolname, 'rule_engine_', '') AS role, c.oid::regclass AS relation,
        concat_ws(', ', CASE WHEN c.relkind <> 'S' AND has_table_privilege(r.oid, c.oid, 'SELECT') THEN 'SELECT' END,
                        CASE WHEN c.relkind <> 'S' AND has_table_privilege(r.oid, c.oid, 'INSERT') THEN 'INSERT' END,

@@ -80,6 +80,7 @@ DROP SCHEMA hostile CASCADE;
 SELECT s.set, t.said('UPDATE re.rule_webhook_attempts SET ' || s.set) FROM unnest(ARRAY['path = ''pigeon''', 'outcome = ''lost''']) AS s (set);
 -- A row in another partition than its own.
 SELECT t.said('UPDATE re.rule_nats_publish_history SET slot = 12'), t.said('UPDATE re.rule_webhook_attempts SET slot = 12'),
+       t.said('UPDATE re.rule_nats_publish_history SET slot = 4'),
        t.said('INSERT INTO re.rule_nats_publish_history_3 (webhook_id, subject, message_id, success, payload, slot) VALUES (1, ''s'', ''m'', true, ''"hush"'', 4)'),
        t.said('INSERT INTO re.rule_webhook_attempts_3 (webhook_id, message_id, try, path, worker, started_at, outcome, answer, slot) VALUES (1, ''m'', 1, ''queue'', ''w'', now(), ''again'', ''hush'', 4)'),
        t.said('INSERT INTO re.rule_nats_publish_history (webhook_id, subject, message_id, success, payload, slot) VALUES (1, ''s'', ''m'', true, ''"hush"'', 12)');
@@ -95,6 +96,21 @@ SELECT message_id, action FROM rule_worker_claim('w', 10, '{}');
 SELECT t.said('UPDATE re.rule_webhook_queue SET retry_count = -2'), t.said('UPDATE re.rule_webhook_queue SET leased_by = NULL');
 UPDATE rule_webhook_queue SET redelivery = 0, refusals = 0, lease_losses = 0, first_tried_at = NULL,
     status = 'pending', leased_by = NULL, lease_until = NULL;
+
+-- What 0.1.0 took, a row that comes in is mended of: it is its dump's. What it did not take is refused.
+INSERT INTO rule_webhook_queue (queue_id, webhook_id, message_id, payload, retry_count)
+VALUES (900001, :id, 'few', '"hush"', -7), (900002, :id, 'many', '"hush"', 2147483647);
+INSERT INTO rule_webhook_queue (queue_id, webhook_id, message_id, payload, redelivery)
+VALUES (900003, :id, 'before', '"hush"', -2147483648), (900004, :id, 'before', '"hush"', -1), (900005, :id, 'before', '"hush"', 0);
+BEGIN;
+INSERT INTO rule_webhook_queue (queue_id, webhook_id, message_id, payload, status, leased_by, lease_until, retry_count)
+VALUES (900006, :id, 'for ever', '"hush"', 'processing', 'w', 'infinity', -1);
+SELECT message_id, redelivery, retry_count, lease_until = now() AS ends_now FROM rule_webhook_queue WHERE message_id IN ('few', 'many', 'before', 'for ever') ORDER BY 1, 2;
+COMMIT;
+DELETE FROM rule_webhook_queue WHERE message_id IN ('few', 'many', 'before', 'for ever');
+SELECT t.said('INSERT INTO re.rule_webhook_queue (webhook_id, message_id, payload, refusals) VALUES (1, ''m'', ''"hush"'', -1)'),
+       t.said('INSERT INTO re.rule_webhook_queue (webhook_id, message_id, payload, retry_count) VALUES (1, ''m'', ''"hush"'', NULL)'),
+       t.said('INSERT INTO re.rule_webhook_queue (queue_id, webhook_id, message_id, payload, retry_count, status) VALUES (900007, 1, ''m'', ''"hush"'', -1, ''lost'')');
 
 -- What is right passes, dead letters of strangers included, and a row as it is may be written again.
 INSERT INTO rule_webhook_queue (message_id, payload_bytes, status, retry_count, refusals, lease_losses, redelivery)
