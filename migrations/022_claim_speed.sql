@@ -37,9 +37,14 @@ DROP INDEX @extschema@.rule_webhook_queue_lease_idx;
 CREATE INDEX rule_webhook_queue_lease_idx ON @extschema@.rule_webhook_queue (lease_until)
     WHERE lease_until IS NOT NULL;
 
--- Without the order of claims, so that no plan of theirs takes it instead of an index of what waits for the endpoint alone.
+-- webhook_id + 0, so that no plan takes it for what waits for the endpoint alone, which has an index of its own.
 DROP INDEX @extschema@.rule_webhook_queue_due_idx;
-CREATE INDEX rule_webhook_queue_due_idx ON @extschema@.rule_webhook_queue (webhook_id, next_retry_at)
+CREATE INDEX rule_webhook_queue_due_idx ON @extschema@.rule_webhook_queue ((webhook_id + 0), next_retry_at, queue_id)
     WHERE status = 'pending';
+
+-- Their arguments are others from here on.
+DROP FUNCTION IF EXISTS @extschema@._rule_due_webhooks(timestamptz, jsonb);
+DROP FUNCTION IF EXISTS @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean, jsonb);
+DROP FUNCTION IF EXISTS @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb);
 
 \endif
