@@ -19,7 +19,7 @@ BEGIN
     PERFORM @extschema@._rule_check_range(p_limit, 1, 1000000, 'the number of rows to claim');
     v_source_id := (@extschema@._rule_source()).source_id;
     PERFORM @extschema@._rule_streams_reached(p_consumer, p_streams);
-    PERFORM @extschema@._rule_leases_end();
+    PERFORM @extschema@._rule_leases_look();
     PERFORM @extschema@._rule_holds_expire(1000);
     PERFORM @extschema@._rule_order_turns();
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.

@@ -13,7 +13,29 @@ RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'r
 COMMENT ON FUNCTION @extschema@._rule_claim_marks_set(jsonb) IS
     'Internal: keeps for this session''s next claims from where they are to read.';
 
--- With entries of rows that nobody sees any more.
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_spares(p_what text, p_now timestamptz)
+RETURNS boolean LANGUAGE sql VOLATILE
+AS $$
+    -- Not for long after the clock was set back.
+    SELECT ((@extschema@._rule_claim_marks() ->> p_what)::timestamptz BETWEEN p_now AND p_now + interval '60 seconds') IS TRUE
+$$;
+COMMENT ON FUNCTION @extschema@._rule_claim_spares(text, timestamptz) IS
+    'Internal: whether this session''s claims go without reading all of something for now.';
+
+-- Entries of rows that nobody sees any more are counted with the others; without track_counts none is.
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_spare(p_what text, p_began timestamptz, p_entries_read bigint)
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF p_entries_read > 10000 THEN
+        PERFORM @extschema@._rule_claim_marks_set(coalesce(@extschema@._rule_claim_marks(), '{}') || jsonb_build_object(
+            p_what, p_began + least(interval '60 seconds', 11 * (clock_timestamp() - p_began))));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_claim_spare(text, timestamptz, bigint) IS
+    'Internal: after a long way through an index keeps this session''s claims from it for ten times as long as it took.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_entries_read()
 RETURNS bigint LANGUAGE sql VOLATILE
 AS $$
@@ -69,29 +91,42 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_claim_places(p_now timestamptz, OUT
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    c_longest CONSTANT interval := '60 seconds';
-    v_marks jsonb := @extschema@._rule_claim_marks();
     v_read bigint;
-    v_until timestamptz := (v_marks ->> 'until')::timestamptz;
 BEGIN
-    -- Not after the clock was set back.
-    IF v_until BETWEEN p_now AND p_now + c_longest THEN
+    IF @extschema@._rule_claim_spares('places', p_now) THEN
         webhook_ids := ARRAY(SELECT w.webhook_id FROM @extschema@.rule_webhooks w WHERE w.enabled AND w.held_since IS NULL);
         -- The turn of an event in its key comes when others of its time have long gone.
-        firsts := (v_marks -> 'firsts') - ARRAY(SELECT w.webhook_id::text FROM @extschema@.rule_webhooks w WHERE w.order_key IS NOT NULL);
+        firsts := (@extschema@._rule_claim_marks() -> 'firsts')
+                  - ARRAY(SELECT w.webhook_id::text FROM @extschema@.rule_webhooks w WHERE w.order_key IS NOT NULL);
+        firsts := @extschema@._rule_claim_firsts(webhook_ids, firsts, p_now);
     ELSE
-        v_until := NULL;
         v_read := @extschema@._rule_due_entries_read();
         webhook_ids := @extschema@._rule_pending_webhooks();
+        firsts := @extschema@._rule_claim_firsts(webhook_ids, '{}', p_now);
+        PERFORM @extschema@._rule_claim_spare('places', p_now, @extschema@._rule_due_entries_read() - v_read);
     END IF;
-    firsts := @extschema@._rule_claim_firsts(webhook_ids, firsts, p_now);
-    IF @extschema@._rule_due_entries_read() - v_read > 10000 THEN
-        v_until := p_now + least(c_longest, 11 * (clock_timestamp() - p_now));
-    END IF;
-    IF v_until IS NOT NULL THEN
-        PERFORM @extschema@._rule_claim_marks_set(jsonb_build_object('until', v_until, 'firsts', firsts));
+    IF @extschema@._rule_claim_spares('places', p_now) THEN
+        PERFORM @extschema@._rule_claim_marks_set(@extschema@._rule_claim_marks() || jsonb_build_object('firsts', firsts));
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_claim_places(timestamptz) IS
     'Internal: the webhooks that a claim looks at, and from where in the queue.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_leases_look()
+RETURNS void LANGUAGE plpgsql
+AS $$
+DECLARE
+    c_index CONSTANT regclass := '@extschema@.rule_webhook_queue_lease_idx';
+    v_now timestamptz := clock_timestamp();
+    v_read bigint;
+BEGIN
+    IF NOT @extschema@._rule_claim_spares('leases', v_now) THEN
+        v_read := pg_stat_get_xact_tuples_returned(c_index);
+        PERFORM @extschema@._rule_leases_end();
+        PERFORM @extschema@._rule_claim_spare('leases', v_now, pg_stat_get_xact_tuples_returned(c_index) - v_read);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_leases_look() IS
+    'Internal: ends what leases ran out, unless that took long a moment ago.';
