@@ -66,9 +66,12 @@ COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[]) IS
     'For workers that know of no room: leases due queue rows.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_config_of(p_config_id integer)
-RETURNS integer LANGUAGE sql STABLE
-AS $$ SELECT coalesce(p_config_id,
-          (SELECT c.config_id FROM @extschema@.rule_nats_config c WHERE c.config_name = 'default')) $$;
+RETURNS integer LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN coalesce(p_config_id, (SELECT c.config_id FROM @extschema@.rule_nats_config c WHERE c.config_name = 'default'));
+END
+$$;
 COMMENT ON FUNCTION @extschema@._rule_config_of(integer) IS
     'Internal: a webhook''s configuration, where NULL means default.';
 
