@@ -24,10 +24,11 @@ FROM (
         UNION ALL
         SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(r.size), 0)::bigint, pg_catalog.now()
         FROM (SELECT pg_catalog.pg_column_size(p.payload) AS size FROM @extschema@.rule_webhook_queue p
-              WHERE p.status = 'pending' AND p.webhook_id BETWEEN l.first AND l.last AND m.found_events IS NULL
+              WHERE p.status = 'pending' AND p.webhook_id + 0 BETWEEN l.first AND l.last AND m.found_events IS NULL
               UNION ALL
               SELECT pg_catalog.pg_column_size(p.payload) FROM @extschema@.rule_webhook_queue p
-              WHERE p.status = 'processing' AND p.webhook_id BETWEEN l.first AND l.last AND m.found_events IS NULL) r
+              WHERE p.status = 'processing' AND p.lease_until IS NOT NULL AND p.webhook_id BETWEEN l.first AND l.last
+                AND m.found_events IS NULL) r
         HAVING m.found_events IS NULL
     ) q
 ) f;

@@ -49,14 +49,14 @@ BEGIN
     ELSIF p_part = 3 THEN
         RETURN QUERY SELECT q.queue_id, jsonb_build_array(3, NULL, NULL, q.queue_id)
         FROM @extschema@.rule_webhook_queue q
-        WHERE q.status = 'processing' AND q.webhook_id BETWEEN v_first AND v_last AND q.queue_id > v.queue_id
+        WHERE q.status = 'processing' AND q.lease_until IS NOT NULL AND q.webhook_id BETWEEN v_first AND v_last AND q.queue_id > v.queue_id
         ORDER BY q.queue_id LIMIT p_limit;
     ELSIF p_part = 4 THEN
         RETURN QUERY SELECT q.queue_id, jsonb_build_array(4, q.webhook_id, q.next_retry_at, q.queue_id)
         FROM @extschema@.rule_webhook_queue q
-        WHERE q.status = 'pending' AND q.webhook_id BETWEEN v_first AND v_last
-          AND (q.webhook_id, q.next_retry_at, q.queue_id) > (v.webhook_id, v.due_at, v.queue_id)
-        ORDER BY q.webhook_id, q.next_retry_at, q.queue_id LIMIT p_limit;
+        WHERE q.status = 'pending' AND q.webhook_id + 0 BETWEEN v_first AND v_last
+          AND (q.webhook_id + 0, q.next_retry_at, q.queue_id) > (v.webhook_id, v.due_at, v.queue_id)
+        ORDER BY q.webhook_id + 0, q.next_retry_at, q.queue_id LIMIT p_limit;
     END IF;
 END
 $$;
