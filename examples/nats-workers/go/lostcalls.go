@@ -16,9 +16,9 @@ type lostCalls struct {
 const (
 	// mostCall keeps the numbers within what the database reads as a count.
 	mostCall = 1_000_000_000_000_000
-	// remembered is longer than the lease of most of what such a call can have
+	// namedFor is longer than the lease of most of what such a call can have
 	// leased. Named more than once, since a server that hung may do it late.
-	remembered = 2 * time.Minute
+	namedFor = 2 * time.Minute
 )
 
 // newCall answers a number that no other claim has, of an earlier process of the same name either.
@@ -30,7 +30,7 @@ func (l *lostCalls) add(call int64) {
 	if l.until == nil {
 		l.until = map[int64]time.Time{}
 	}
-	l.until[call] = time.Now().Add(remembered)
+	l.until[call] = time.Now().Add(namedFor)
 }
 
 func (l *lostCalls) all() []int64 {

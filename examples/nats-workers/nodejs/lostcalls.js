@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 
 // How long a call is named, in ms: longer than the lease of most of what it can have
 // leased. More than once, since a server that hung may do it late.
-const remembered = 120_000;
+const namedFor = 120_000;
 
 /** A number that no other claim has, of an earlier process of the same name either. */
 export const newCall = () => randomInt(1, 2 ** 47);
@@ -17,7 +17,7 @@ export class LostCalls {
 
   /** @param {number} call */
   add(call) {
-    this.#until.set(call, performance.now() + remembered);
+    this.#until.set(call, performance.now() + namedFor);
   }
 
   all() {

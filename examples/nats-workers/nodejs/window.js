@@ -4,14 +4,21 @@ import { Ended, onEnd } from "./context.js";
 export const smallWindow = 8;
 /** How long an event may wait for its endpoint before it makes way for others', in ms. */
 export const patience = 250;
+/**
+ * How long a window outlives its last event, in ms. A quick endpoint is done with all
+ * of a claim before the next one, which is to bring more.
+ */
+export const remembered = 10_000;
 
 /**
  * One webhook's: behind says that events have waited for long. Messages are then
  * not waited with: the queue is where the endpoint's events wait, in their order.
  * more says that the queue may have rows of it, for which messages leave some room;
- * wanted that a claim left it out for the lack of it.
+ * wanted that a claim left it out for the lack of it; idle since when nothing is in
+ * hand and nothing waits.
  * @typedef {{size: number, busy: number, held: number, turns: ((go: boolean) => void)[],
- *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean}} Window
+ *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean,
+ *   idle: number}} Window
  */
 
 /**
@@ -21,7 +28,7 @@ export const patience = 250;
  * so that the database judges the next ones meanwhile.
  */
 export class Windows {
-  /** Those with an event in hand, or one that waits to be. @type {Map<number, Window>} */
+  /** Those with an event in hand, one that waits to be, or one a while ago. @type {Map<number, Window>} */
   byID = new Map();
   /** Is called when a webhook that a claim left out has room again. */
   onRoom = () => {};
@@ -35,10 +42,12 @@ export class Windows {
   /** @param {number} id @returns {Window} */
   #of(id) {
     let w = this.byID.get(id);
-    if (!w) {
-      w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false };
+    if (!w || isForgotten(w)) {
+      w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false,
+        idle: Infinity };
       this.byID.set(id, w);
     }
+    w.idle = Infinity;
     return w;
   }
 
@@ -55,7 +64,10 @@ export class Windows {
       w.wanted = false;
       this.onRoom();
     }
-    if (w.held === 0 && w.comers.length === 0) this.byID.delete(id);
+    if (w.held === 0 && w.comers.length === 0) {
+      w.idle = performance.now();
+      if (w.size === this.smallest) this.byID.delete(id);
+    }
   }
 
   /**
@@ -156,18 +168,25 @@ export class Windows {
 
   /**
    * Says for a claim how many rows of each webhook there is room for; "" are all
-   * those of which nothing is in hand.
+   * those that have no window.
    */
   rooms() {
     /** @type {Record<string, number>} */
     const rooms = { "": 2 * this.smallest };
     for (const [id, w] of this.byID) {
+      if (isForgotten(w)) {
+        this.byID.delete(id);
+        continue;
+      }
       rooms[id] = roomOf(w);
       w.more = w.wanted = rooms[id] === 0;
     }
     return rooms;
   }
 }
+
+/** @param {Window} w */
+const isForgotten = (w) => performance.now() - w.idle > remembered;
 
 /** So much in hand that a claim for the rest would not be worth it. @param {Window} w */
 const enough = (w) => w.size + Math.floor(w.size / 2);
