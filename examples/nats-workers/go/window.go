@@ -13,6 +13,9 @@ const (
 	smallWindow = 8
 	// patience is how long an event may wait for its endpoint before it makes way for others'.
 	patience = 250 * time.Millisecond
+	// fullFor is how long an endpoint may use all that it gets before its events make way:
+	// each is sent soon, and yet what stands behind them in the stream waits for all of them.
+	fullFor = time.Second
 	// remembered is how long a window outlives its last event. A quick endpoint is done with
 	// all of a claim before the next one, which is to bring more.
 	remembered = 10 * time.Second
@@ -36,12 +39,13 @@ type window struct {
 	held   int         // events in hand, those under way included
 	turns  []chan bool // events in hand that wait to be sent
 	comers []chan bool // messages that wait to be in hand
-	// behind says that events have waited for long. Messages are then not waited
+	// behind says that events have waited for long, or the window was full for long. Messages are then not waited
 	// with: the queue is where the endpoint's events wait, in their order.
 	behind bool
 	// more says that the queue may have rows of it, for which messages leave some
 	// room; wanted that a claim left it out for the lack of it.
 	more, wanted bool
+	full         time.Time // since when each answer finds an event that waits and no room to grow; zero: not now
 	idle         time.Time // since when nothing is in hand and nothing waits; zero: something is or does
 }
 
@@ -209,6 +213,14 @@ func (s *windows) leave(id int32, o outcome) {
 	defer s.mu.Unlock()
 	w := s.byID[id]
 	w.size = resized(w.size, s.most, w.short(), o)
+	switch {
+	case len(w.turns) == 0 || w.size < s.most:
+		w.full = time.Time{}
+	case w.full.IsZero():
+		w.full = time.Now()
+	case time.Since(w.full) > fullFor:
+		w.behind = true
+	}
 	w.busy--
 	s.settle(id, w)
 }

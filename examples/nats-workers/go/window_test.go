@@ -91,6 +91,20 @@ func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
 	require.True(t, in)
 }
 
+func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLong(t *testing.T) {
+	s := newWindows(smallWindow)
+	fill(t, s, 1)
+	go func() { _ = s.enter(t.Context(), 1) }()
+	// Each goes soon: another one waits by then.
+	for began := time.Now(); time.Since(began) < fullFor+patience; time.Sleep(patience / 5) {
+		go func() { _ = s.enter(t.Context(), 1) }()
+		s.leave(1, quick)
+	}
+	in, err := s.take(t.Context(), 1)
+	require.NoError(t, err)
+	require.False(t, in)
+}
+
 func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
 	s := newWindows(64)
 	require.Equal(t, map[string]int{"": 16}, s.rooms())
@@ -168,6 +182,27 @@ func TestAWindowIsForgottenAWhileAfterItsLastEvent(t *testing.T) {
 	s.byID[1] = &window{size: 64, idle: time.Now().Add(-2 * remembered)}
 	s.add(1)
 	require.Equal(t, smallWindow, s.byID[1].size)
+}
+
+func TestWhatIsPassedOverComesAgainAtTheRateAtWhichItCanBeMoved(t *testing.T) {
+	var p passing
+	now := time.Now()
+	comes := map[time.Time]int{}
+	for range mostPassed {
+		wait, ok := p.over(now)
+		require.True(t, ok)
+		require.GreaterOrEqual(t, wait, comeAgain)
+		comes[now.Add(wait).Round(time.Millisecond)]++
+	}
+	require.InDelta(t, mostPassed/5000, len(comes), 1)
+	for _, n := range comes {
+		require.LessOrEqual(t, n, 5000)
+	}
+	_, _ = p.over(now)
+	_, ok := p.over(now)
+	require.False(t, ok, "no more than there are places for")
+	_, ok = p.over(now.Add(time.Second))
+	require.True(t, ok)
 }
 
 func TestAnEventThatWaitsForLongFreesItsSlotWhileThereIsASiding(t *testing.T) {

@@ -5,20 +5,26 @@ export const smallWindow = 8;
 /** How long an event may wait for its endpoint before it makes way for others', in ms. */
 export const patience = 250;
 /**
+ * How long an endpoint may use all that it gets before its events make way, in ms: each
+ * is sent soon, and yet what stands behind them in the stream waits for all of them.
+ */
+const fullFor = 1000;
+/**
  * How long a window outlives its last event, in ms. A quick endpoint is done with all
  * of a claim before the next one, which is to bring more.
  */
 export const remembered = 10_000;
 
 /**
- * One webhook's: behind says that events have waited for long. Messages are then
- * not waited with: the queue is where the endpoint's events wait, in their order.
+ * One webhook's: behind says that events have waited for long, or the window was
+ * full for long. Messages are then not waited with: the queue is where the endpoint's events wait, in their order.
  * more says that the queue may have rows of it, for which messages leave some room;
- * wanted that a claim left it out for the lack of it; idle since when nothing is in
+ * wanted that a claim left it out for the lack of it; full since when each answer
+ * finds an event that waits and no room to grow; idle since when nothing is in
  * hand and nothing waits.
  * @typedef {{size: number, busy: number, held: number, turns: ((go: boolean) => void)[],
  *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean,
- *   idle: number}} Window
+ *   full: number, idle: number}} Window
  */
 
 /**
@@ -44,7 +50,7 @@ export class Windows {
     let w = this.byID.get(id);
     if (!w || isForgotten(w)) {
       w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false,
-        idle: Infinity };
+        full: Infinity, idle: Infinity };
       this.byID.set(id, w);
     }
     w.idle = Infinity;
@@ -133,6 +139,9 @@ export class Windows {
   leave(id, o) {
     const w = this.#of(id);
     w.size = resized(w.size, this.most, isShort(w), o);
+    const full = w.turns.length > 0 && w.size >= this.most;
+    w.full = full ? Math.min(w.full, performance.now()) : Infinity;
+    if (performance.now() - w.full > fullFor) w.behind = true;
     w.busy--;
     this.#settle(id, w);
   }
