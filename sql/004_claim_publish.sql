@@ -51,6 +51,7 @@ DECLARE
     v_oldest bigint[];
     v_due bigint[];
     v_unanswered bigint[];
+    v_places tid[];
 BEGIN
     ids := '{}';
     unanswered_ms := '{}';
@@ -83,28 +84,37 @@ BEGIN
             -- A row that must wait holds up those behind it.
             SELECT o.queue_id, bool_and(o.next_retry_at <= v_now) OVER (ORDER BY o.queue_id) AS due FROM oldest o)
         SELECT coalesce(array_agg(p.queue_id ORDER BY p.queue_id), '{}') INTO v_due FROM prefix p WHERE p.due;
+        -- They are locked, so each is looked up by its key and written where it lies.
         -- An earlier publish of the event can have been delivered before this row was there.
-        UPDATE @extschema@.rule_webhook_queue q SET status = 'success', completed_at = r.done_at
-        FROM @extschema@.rule_webhook_receipts r
-        WHERE q.queue_id = ANY (v_due) AND r.state = 'done'
-          AND r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery;
-        WITH before AS (
-            -- What was sent and not answered may be in the stream, which soon does not know its id any more.
-            SELECT q.queue_id,
-                   CASE WHEN q.created_at <= v_now - v_half_window
-                             AND (q.started_at IS NOT NULL OR EXISTS (
-                                 SELECT FROM @extschema@.rule_nats_publish_history h
-                                 WHERE h.webhook_id = q.webhook_id AND h.message_id = q.message_id AND h.unknown))
-                        THEN ceil(extract(epoch FROM v_now - q.created_at) * 1000)::bigint END AS unanswered_ms
-            FROM @extschema@.rule_webhook_queue q WHERE q.queue_id = ANY (v_due)),
-        taken AS (
-            UPDATE @extschema@.rule_webhook_queue q
-            SET status = 'processing', leased_by = p_consumer, lease_until = v_now + interval '60 seconds', started_at = v_now,
-                lease_call = p_call
-            FROM before WHERE q.queue_id = before.queue_id AND q.status = 'pending'
-            RETURNING q.queue_id, before.unanswered_ms)
-        SELECT coalesce(array_agg(t.queue_id), '{}'), coalesce(array_agg(t.unanswered_ms), '{}')
-        INTO v_due, v_unanswered FROM taken t;
+        SELECT array_agg(l.ctid) INTO v_places
+        FROM unnest(v_due) AS u (id)
+        CROSS JOIN LATERAL (SELECT q.ctid, q.webhook_id, q.message_id, q.redelivery FROM @extschema@.rule_webhook_queue q
+                            WHERE q.queue_id = u.id OFFSET 0) l
+        CROSS JOIN LATERAL (SELECT r.state FROM @extschema@.rule_webhook_receipts r
+                            WHERE r.webhook_id = l.webhook_id AND r.message_id = l.message_id AND r.redelivery = l.redelivery
+                            OFFSET 0) r
+        WHERE r.state = 'done';
+        UPDATE @extschema@.rule_webhook_queue q
+        SET status = 'success',
+            completed_at = (SELECT r.done_at FROM @extschema@.rule_webhook_receipts r
+                            WHERE r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery)
+        WHERE q.ctid = ANY (v_places);
+        SELECT array_agg(l.ctid), coalesce(array_agg(l.queue_id), '{}'),
+               -- What was sent and not answered may be in the stream, which soon does not know its id any more.
+               coalesce(array_agg(CASE WHEN l.created_at <= v_now - v_half_window
+                                            AND (l.started_at IS NOT NULL OR EXISTS (
+                                                SELECT FROM @extschema@.rule_nats_publish_history h
+                                                WHERE h.webhook_id = l.webhook_id AND h.message_id = l.message_id AND h.unknown))
+                                       THEN ceil(extract(epoch FROM v_now - l.created_at) * 1000)::bigint END), '{}')
+        INTO v_places, v_due, v_unanswered
+        FROM unnest(v_due) AS u (id)
+        CROSS JOIN LATERAL (SELECT q.ctid, q.queue_id, q.webhook_id, q.message_id, q.status, q.created_at, q.started_at
+                            FROM @extschema@.rule_webhook_queue q WHERE q.queue_id = u.id OFFSET 0) l
+        WHERE l.status = 'pending';
+        UPDATE @extschema@.rule_webhook_queue q
+        SET status = 'processing', leased_by = p_consumer, lease_until = v_now + interval '60 seconds', started_at = v_now,
+            lease_call = p_call
+        WHERE q.ctid = ANY (v_places);
         ids := ids || v_due;
         unanswered_ms := unanswered_ms || v_unanswered;
     END LOOP;

@@ -12,10 +12,14 @@ DECLARE
     v_given bigint[] := '{}';
 BEGIN
     FOR v_row IN
-        SELECT q.queue_id, q.payload AS json FROM @extschema@.rule_webhook_queue q
+        -- A number of 131,072 digits takes 12 bytes at least, so that the text of a short one is sent in any case.
+        SELECT q.queue_id, q.payload AS json,
+               pg_column_compression(q.payload) IS NULL AND pg_column_size(q.payload) <= 4096 AS short
+        FROM @extschema@.rule_webhook_queue q
         WHERE q.queue_id = ANY (p_rows) ORDER BY q.queue_id
     LOOP
-        payload := @extschema@._rule_payload_text(v_row.json, @extschema@._rule_payload_sent());
+        payload := CASE WHEN v_row.short THEN v_row.json::text
+                        ELSE @extschema@._rule_payload_text(v_row.json, @extschema@._rule_payload_sent()) END;
         IF payload IS NULL AND v_row.json IS NOT NULL THEN
             UPDATE @extschema@.rule_webhook_queue q
             SET status = 'failed', leased_by = NULL, lease_until = NULL, completed_at = clock_timestamp(),

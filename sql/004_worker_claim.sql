@@ -4,7 +4,8 @@ CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(
     p_consumer text, p_limit integer, p_streams text[], p_room jsonb, p_call bigint DEFAULT NULL)
 RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,
                payload text, stream text, subject text, headers jsonb)
-LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -18,7 +19,7 @@ BEGIN
     PERFORM @extschema@._rule_check_range(p_limit, 1, 1000000, 'the number of rows to claim');
     v_source_id := (@extschema@._rule_source()).source_id;
     PERFORM @extschema@._rule_streams_reached(p_consumer, p_streams);
-    PERFORM @extschema@._rule_leases_end();
+    PERFORM @extschema@._rule_leases_look();
     PERFORM @extschema@._rule_holds_expire(1000);
     PERFORM @extschema@._rule_order_turns();
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
@@ -55,15 +56,22 @@ COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[], jsonb, 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(p_consumer text, p_limit integer, p_streams text[])
 RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,
                payload text, stream text, subject text, headers jsonb)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM @extschema@.rule_worker_claim(p_consumer, p_limit, p_streams, NULL) $$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM @extschema@.rule_worker_claim(p_consumer, p_limit, p_streams, NULL);
+END
+$$;
 COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[]) IS
     'For workers that know of no room: leases due queue rows.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_config_of(p_config_id integer)
-RETURNS integer LANGUAGE sql STABLE
-AS $$ SELECT coalesce(p_config_id,
-          (SELECT c.config_id FROM @extschema@.rule_nats_config c WHERE c.config_name = 'default')) $$;
+RETURNS integer LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN coalesce(p_config_id, (SELECT c.config_id FROM @extschema@.rule_nats_config c WHERE c.config_name = 'default'));
+END
+$$;
 COMMENT ON FUNCTION @extschema@._rule_config_of(integer) IS
     'Internal: a webhook''s configuration, where NULL means default.';
 
@@ -88,17 +96,17 @@ COMMENT ON FUNCTION @extschema@._rule_streams_reached(text, text[]) IS
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_leases_end()
 RETURNS void LANGUAGE plpgsql
--- A plan made while there were no leases would look through the queue for them.
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_places tid[];
 BEGIN
-    WITH gone AS (
-        SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-        WHERE q.status = 'processing' AND q.lease_until <= v_now
-        -- What goes to NATS first: left leased for longer, it would be overtaken.
-        ORDER BY q.route <> 'publish', q.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    SELECT array_agg(gone.place) INTO v_places
+    FROM (SELECT q.ctid AS place FROM @extschema@.rule_webhook_queue q
+          WHERE q.status = 'processing' AND q.lease_until <= v_now
+          -- What goes to NATS first: left leased for longer, it would be overtaken.
+          ORDER BY q.route <> 'publish', q.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED) gone;
+    -- They are locked, so they are where they were found.
     UPDATE @extschema@.rule_webhook_queue q
     SET status = CASE WHEN q.lease_losses >= 3 THEN 'failed' ELSE 'pending' END, leased_by = NULL, lease_until = NULL,
         completed_at = CASE WHEN q.lease_losses >= 3 THEN v_now END,
@@ -109,7 +117,7 @@ BEGIN
         route = CASE WHEN q.route = 'stream' AND q.lease_losses >= 2 THEN 'post' ELSE q.route END,
         next_retry_at = CASE WHEN q.route = 'stream' AND q.lease_losses < 2 THEN v_now + interval '30 seconds'
                              ELSE q.next_retry_at END
-    FROM gone WHERE q.queue_id = gone.queue_id;
+    WHERE q.ctid = ANY (v_places);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_leases_end() IS

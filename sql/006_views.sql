@@ -19,7 +19,7 @@ FROM (
     SELECT q.queue_id, q.webhook_id, q.status, q.retry_count, q.error_message, q.response_status, q.payload, q.created_at,
            q.completed_at, coalesce(q.completed_at, q.started_at, q.created_at)
     FROM @extschema@.rule_webhook_queue q
-    WHERE q.status = 'processing' AND q.retry_count > 0
+    WHERE q.status = 'processing' AND q.lease_until IS NOT NULL AND q.retry_count > 0
 ) f
 JOIN @extschema@.rule_webhooks w ON w.webhook_id = f.webhook_id
 WHERE f.tried_at > pg_catalog.now() - interval '24 hours'

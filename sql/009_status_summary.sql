@@ -35,7 +35,7 @@ LEFT JOIN (
         UNION ALL
         SELECT q.webhook_id, 0, pg_catalog.count(*) FILTER (WHERE q.retry_count = 0),
                pg_catalog.count(*) FILTER (WHERE q.retry_count > 0)
-        FROM @extschema@.rule_webhook_queue q WHERE q.status = 'processing' GROUP BY q.webhook_id
+        FROM @extschema@.rule_webhook_queue q WHERE q.status = 'processing' AND q.lease_until IS NOT NULL GROUP BY q.webhook_id
         UNION ALL
         SELECT r.webhook_id, 0, 0, pg_catalog.count(*)
         FROM @extschema@.rule_webhook_receipts r

@@ -30,10 +30,10 @@ BEGIN
            count(*) FILTER (WHERE NOT r.settled), coalesce(sum(r.size) FILTER (WHERE NOT r.settled), 0)
     INTO events, bytes, later_events, later_bytes
     FROM (SELECT q.queue_id <= p_up_to AS settled, pg_column_size(q.payload) AS size FROM @extschema@.rule_webhook_queue q
-          WHERE q.status = 'processing' AND q.webhook_id BETWEEN v_first AND v_last
+          WHERE q.status = 'processing' AND q.lease_until IS NOT NULL AND q.webhook_id BETWEEN v_first AND v_last
           UNION ALL
           SELECT q.queue_id <= p_up_to, pg_column_size(q.payload) FROM @extschema@.rule_webhook_queue q
-          WHERE q.status = 'pending' AND q.webhook_id BETWEEN v_first AND v_last
+          WHERE q.status = 'pending' AND q.webhook_id + 0 BETWEEN v_first AND v_last
           LIMIT 2 * least(p_enough_events, 1000000000)) r;
 END
 $$;

@@ -16,10 +16,10 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT pg_catalog.count(*) AS waiting_events, coalesce(pg_catalog.sum(r.size), 0)::bigint AS waiting_bytes
         FROM (SELECT pg_catalog.pg_column_size(p.payload) AS size FROM @extschema@.rule_webhook_queue p
-              WHERE p.status = 'pending' AND p.webhook_id BETWEEN l.first AND l.last
+              WHERE p.status = 'pending' AND p.webhook_id + 0 BETWEEN l.first AND l.last
               UNION ALL
               SELECT pg_catalog.pg_column_size(p.payload) FROM @extschema@.rule_webhook_queue p
-              WHERE p.status = 'processing' AND p.webhook_id BETWEEN l.first AND l.last) r
+              WHERE p.status = 'processing' AND p.lease_until IS NOT NULL AND p.webhook_id BETWEEN l.first AND l.last) r
     ) q
 ) f;
 COMMENT ON VIEW @extschema@.webhook_queue_fill IS

@@ -1,6 +1,8 @@
 -- Due rows by their messages, as many of each webhook as its share is, in rounds as with the native queue.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb, p_call bigint)
+CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(
+    p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb, p_webhook_ids integer[], p_firsts jsonb,
+    p_call bigint)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -21,7 +23,8 @@ DECLARE
     v_queue_ids bigint[] := '{}';
 BEGIN
     SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}') INTO v_webhooks
-    FROM @extschema@._rule_due_webhooks(p_now, p_room) d WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
+    FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d
+    WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
         v_some := '{}';
         v_left := p_limit - cardinality(v_ids);
@@ -59,7 +62,7 @@ BEGIN
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb, bigint) IS
+COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb, integer[], jsonb, bigint) IS
     'Internal: leases due rows for the endpoints whose messages in pgmq are visible.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_give_back(

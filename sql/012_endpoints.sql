@@ -163,8 +163,11 @@ BEGIN
     END IF;
     FOR v_webhook IN
         SELECT q.webhook_id, array_agg(q.queue_id ORDER BY q.next_retry_at, q.queue_id) AS rows
-        FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
-        WHERE q.queue_id = ANY (v_rows) AND e.failing_since IS NOT NULL AND e.breaker_state <> 'closed'
+        FROM unnest(v_rows) AS u (id)
+        CROSS JOIN LATERAL (SELECT q.webhook_id, q.queue_id, q.next_retry_at FROM @extschema@.rule_webhook_queue q
+                            WHERE q.queue_id = u.id OFFSET 0) q
+        JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
+        WHERE e.failing_since IS NOT NULL AND e.breaker_state <> 'closed'
         GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
         IF @extschema@._rule_breaker_pass(v_webhook.webhook_id) THEN

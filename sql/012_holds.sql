@@ -49,7 +49,7 @@ BEGIN
     LOOP
         WITH old AS (
             SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-            WHERE q.webhook_id = v_held.webhook_id AND q.status = 'pending'
+            WHERE q.webhook_id + 0 = v_held.webhook_id AND q.status = 'pending'
               -- When it was due, it began to wait for the endpoint.
               AND q.next_retry_at <= v_now - v_held.hold_for AND q.created_at <= v_now - v_held.hold_for
             ORDER BY q.next_retry_at LIMIT p_limit - v_ended FOR UPDATE SKIP LOCKED)

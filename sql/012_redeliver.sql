@@ -121,7 +121,7 @@ BEGIN
     -- Behind what earlier calls made and nobody has tried yet.
     SELECT greatest(clock_timestamp(), max(q.next_retry_at) + v_step) INTO v_start
     FROM @extschema@.rule_webhook_queue q
-    WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.redelivery > 0 AND q.retry_count = 0
+    WHERE q.webhook_id + 0 = p_webhook_id AND q.status = 'pending' AND q.redelivery > 0 AND q.retry_count = 0
       AND q.next_retry_at < '10000-01-01';
     v_rows := ARRAY(
         SELECT q.queue_id FROM @extschema@.rule_webhook_queue q

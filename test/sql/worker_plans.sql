@@ -24,6 +24,29 @@ WHERE schemaname = 're' AND relname = 'rule_webhook_queue';
 SELECT count(*) AS claimed FROM rule_webhook_queue WHERE status = 'processing';
 SELECT rule_webhook_delete(:id);
 
+-- What it reports is found by its key, and not among all that is leased.
+SELECT rule_webhook_register('leased', 'https://example.com') AS id \gset
+VACUUM ANALYZE rule_webhook_queue;
+\c -
+SET search_path = re;
+DO $$ BEGIN FOR i IN 1 .. 12 LOOP
+    PERFORM count(*) FROM re.rule_worker_report('w', '[{"path": "queue", "queue_id": 1, "try": 1, "result": "answered", "status": 200}]');
+END LOOP; END $$;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) SELECT :id, 'm' || n, '{}' FROM generate_series(1, 4000) n;
+SELECT count(*) FROM rule_worker_claim('w', 20, '{}');
+DO $$ BEGIN FOR i IN 1 .. 8 LOOP PERFORM count(*) FROM re.rule_worker_claim('other', 500, '{}'); END LOOP; END $$;
+SELECT pg_stat_force_next_flush();
+SELECT sum(idx_tup_read) AS read FROM pg_stat_user_indexes WHERE schemaname = 're' AND relname = 'rule_webhook_queue' \gset
+SELECT r.verdict, count(*)
+FROM rule_worker_report('w', (
+    SELECT jsonb_agg(jsonb_build_object('path', 'queue', 'queue_id', q.queue_id, 'try', 1, 'result', 'answered', 'status', 200))
+    FROM rule_webhook_queue q WHERE q.leased_by = 'w')) r
+GROUP BY r.verdict;
+SELECT pg_stat_force_next_flush();
+SELECT sum(idx_tup_read) - :read < 5000 AS few_were_read FROM pg_stat_user_indexes
+WHERE schemaname = 're' AND relname = 'rule_webhook_queue';
+SELECT rule_webhook_delete(:id);
+
 -- What goes back to NATS is found past what a disabled webhook has there, the oldest first.
 SELECT rule_webhook_register('off', 'https://example.com') AS off \gset
 SELECT rule_webhook_register('on', 'https://example.com') AS on \gset
