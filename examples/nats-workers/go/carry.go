@@ -66,9 +66,6 @@ func (w *worker) carry(msg jetstream.Msg) {
 		if w.siding.enter() {
 			defer w.siding.leave()
 			free()
-		} else if wait, ok := w.passing.over(time.Now()); ok {
-			w.nak(e, wait)
-			return
 		}
 	}
 	v, err := w.admits.ask(w.asking, m)

@@ -184,27 +184,6 @@ func TestAWindowIsForgottenAWhileAfterItsLastEvent(t *testing.T) {
 	require.Equal(t, smallWindow, s.byID[1].size)
 }
 
-func TestWhatIsPassedOverComesAgainAtTheRateAtWhichItCanBeMoved(t *testing.T) {
-	var p passing
-	now := time.Now()
-	comes := map[time.Time]int{}
-	for range mostPassed {
-		wait, ok := p.over(now)
-		require.True(t, ok)
-		require.GreaterOrEqual(t, wait, comeAgain)
-		comes[now.Add(wait).Round(time.Millisecond)]++
-	}
-	require.InDelta(t, mostPassed/5000, len(comes), 1)
-	for _, n := range comes {
-		require.LessOrEqual(t, n, 5000)
-	}
-	_, _ = p.over(now)
-	_, ok := p.over(now)
-	require.False(t, ok, "no more than there are places for")
-	_, ok = p.over(now.Add(time.Second))
-	require.True(t, ok)
-}
-
 func TestAnEventThatWaitsForLongFreesItsSlotWhileThereIsASiding(t *testing.T) {
 	s := make(siding, 1)
 	freed := make(chan int, 2)

@@ -38,7 +38,6 @@ type worker struct {
 	upkeep          complaint
 	slots           struct{ stream, queue slots }
 	siding          siding
-	passing         passing
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled
 

@@ -48,11 +48,6 @@ export async function carry(w, msg) {
     inHand = await taken(w, msg, e);
     aside = !inHand && w.siding.enter();
     if (aside) free();
-    const passed = inHand || aside ? undefined : w.passing.over(performance.now());
-    if (passed !== undefined) {
-      msg.nak(passed);
-      return;
-    }
     const v = await admitted(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) });
     if (v.verdict !== "deliver") {
       if (inHand) w.windows.unsent(e.webhookID);

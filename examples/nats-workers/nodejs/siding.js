@@ -40,32 +40,3 @@ export class Siding {
     };
   }
 }
-
-// When a passed event comes again, in ms: at the earliest, and one after the other.
-const comeAgain = 2000;
-const comeAgainEvery = 0.2;
-/** Three quarters of the consumer's max_ack_pending: others need places, too. */
-export const mostPassed = 75_000;
-
-/**
- * Is for events of slow endpoints when the siding is full, too. The worker passes
- * them over, without a look of the database, to come to what stands behind them in
- * the stream; they come again at a rate at which they can be moved.
- */
-export class Passing {
-  /** When the last of them comes again. */
-  #last = 0;
-
-  /**
-   * Answers in how many ms an event comes again, or nothing when too many are to come
-   * already. All those of one second come at one moment: the server looks through
-   * all that is not settled at each moment that it was given.
-   * @param {number} now
-   */
-  over(now) {
-    this.#last = Math.max(this.#last, now + comeAgain);
-    if (this.#last - now > comeAgain + mostPassed * comeAgainEvery) return undefined;
-    this.#last += comeAgainEvery;
-    return (Math.floor(this.#last / 1000) + 1) * 1000 - now;
-  }
-}

@@ -15,7 +15,7 @@ import { log } from "./log.js";
 import { maintain } from "./maintain.js";
 import { Metrics } from "./metrics.js";
 import { runQueue } from "./queue.js";
-import { Passing, Siding } from "./siding.js";
+import { Siding } from "./siding.js";
 import { Slots } from "./slots.js";
 import { Windows } from "./window.js";
 
@@ -65,7 +65,6 @@ export class Worker {
     // batches worth their flush to disk.
     this.slots = { stream: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
     this.siding = new Siding();
-    this.passing = new Passing();
     this.windows = new Windows(cfg.batch);
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
     this.admits = new Batcher(this.telling, calls.mostAdmitted, sizeOf,

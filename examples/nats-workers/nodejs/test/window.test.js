@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Ended, sleep } from "../context.js";
-import { mostPassed, Passing, Siding } from "../siding.js";
+import { Siding } from "../siding.js";
 import { patience, remembered, resized, smallWindow, Windows } from "../window.js";
 import { golden } from "./golden.js";
 
@@ -133,23 +133,6 @@ test("messages are too many once the largest window has been full for long", asy
     s.leave(1, quick);
   }
   assert.equal(await s.take(signal, 1), false);
-});
-
-test("what is passed over comes again at the rate at which it can be moved", () => {
-  const p = new Passing();
-  /** @type {Map<number, number>} */
-  const comes = new Map();
-  for (let n = 0; n < mostPassed; n++) {
-    const wait = p.over(700) ?? 0;
-    assert.ok(wait >= 2000);
-    comes.set(wait, (comes.get(wait) ?? 0) + 1);
-  }
-  assert.ok(Math.abs(comes.size - mostPassed / 5000) <= 1);
-  assert.ok(Math.max(...comes.values()) <= 5001);
-  p.over(700);
-  p.over(700);
-  assert.equal(p.over(700), undefined);
-  assert.ok(p.over(1700));
 });
 
 test("an event that waits for long frees its slot while there is a siding", async () => {
