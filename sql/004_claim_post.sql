@@ -1,6 +1,6 @@
 -- Due rows for the endpoints. Each webhook that has some gets its turn, in an order drawn anew each time.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer, p_room jsonb)
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer, p_room jsonb, p_call bigint)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -15,14 +15,14 @@ DECLARE
     v_room jsonb := p_room;
     v_suspect record;
 BEGIN
-    SELECT * INTO v_suspect FROM @extschema@._rule_claim_suspect(p_consumer, v_now);
+    SELECT * INTO v_suspect FROM @extschema@._rule_claim_suspect(p_consumer, v_now, p_call);
     IF v_suspect.alone THEN
         RETURN v_suspect.rows;
     END IF;
     SELECT p.webhook_ids, p.firsts INTO v_webhooks, v_firsts FROM @extschema@._rule_claim_places(v_now) p;
     IF v_pgmq THEN
         -- What has no message there is left to the loop below.
-        v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now, v_room, v_webhooks, v_firsts);
+        v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now, v_room, v_webhooks, v_firsts, p_call);
         v_room := @extschema@._rule_room_left(v_room, v_ids);
     END IF;
     -- Rounds with twice the share each time: what some webhooks leave others take.
@@ -31,7 +31,7 @@ BEGIN
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
         v_some := @extschema@._rule_due_rows_pass(v_some);
-        v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, v_now);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, v_now, p_call);
         v_ids := v_ids || v_some;
         v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
@@ -39,7 +39,7 @@ BEGIN
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, jsonb) IS
+COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, jsonb, bigint) IS
     'Internal: leases due rows for the endpoints, of each webhook at most what there is room for.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(
@@ -135,7 +135,7 @@ COMMENT ON FUNCTION @extschema@._rule_due_rows(integer, integer, timestamptz, bi
 
 -- Looked up by their key and written where they lie, whatever the queue was like when this was planned: no index of what is
 -- due has to be searched for them.
-CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_take(p_consumer text, p_rows bigint[], p_now timestamptz, p_call bigint)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -166,7 +166,7 @@ BEGIN
     WITH taken AS (
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'processing', leased_by = p_consumer, lease_until = p_now + @extschema@._rule_lease(w.timeout_ms),
-            started_at = p_now, route = 'post'
+            started_at = p_now, route = 'post', lease_call = p_call
         FROM @extschema@.rule_webhooks w
         WHERE q.ctid = ANY (v_ctids) AND w.webhook_id = q.webhook_id
         RETURNING q.queue_id)
@@ -174,7 +174,7 @@ BEGIN
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_due_rows_take(text, bigint[], timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_due_rows_take(text, bigint[], timestamptz, bigint) IS
     'Internal: leases locked rows whose event nobody else has.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_join(p_rows bigint[], p_now timestamptz)

@@ -61,7 +61,7 @@ COMMENT ON FUNCTION @extschema@._rule_publish_oldest(integer, integer) IS
     'Internal: the oldest rows that are to be published to the NATS of a configuration.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_publish(
-    p_consumer text, p_limit integer, p_streams text[], OUT ids bigint[], OUT unanswered_ms bigint[])
+    p_consumer text, p_limit integer, p_streams text[], p_call bigint, OUT ids bigint[], OUT unanswered_ms bigint[])
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -132,12 +132,13 @@ BEGIN
                             FROM @extschema@.rule_webhook_queue q WHERE q.queue_id = u.id OFFSET 0) l
         WHERE l.status = 'pending';
         UPDATE @extschema@.rule_webhook_queue q
-        SET status = 'processing', leased_by = p_consumer, lease_until = v_now + interval '60 seconds', started_at = v_now
+        SET status = 'processing', leased_by = p_consumer, lease_until = v_now + interval '60 seconds', started_at = v_now,
+            lease_call = p_call
         WHERE q.ctid = ANY (v_places);
         ids := ids || v_due;
         unanswered_ms := unanswered_ms || v_unanswered;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_claim_publish(text, integer, text[]) IS
+COMMENT ON FUNCTION @extschema@._rule_claim_publish(text, integer, text[], bigint) IS
     'Internal: leases the oldest rows that are to be published to NATS again, and says since when one may be in the stream all the same.';

@@ -193,6 +193,7 @@ BEGIN
                 RETURNING old.n, r.retry_count, r.refusals, r.first_tried_at, r.lease_losses)
             UPDATE @extschema@.rule_webhook_queue q
             SET status = 'processing', leased_by = p_consumer, lease_until = v_now + mine.lease, started_at = v_now,
+                lease_call = -p_sequences[mine.n],
                 retry_count = greatest(q.retry_count, before.retry_count), refusals = greatest(q.refusals, before.refusals),
                 first_tried_at = least(q.first_tried_at, before.first_tried_at),
                 lease_losses = greatest(q.lease_losses + (q.status = 'processing')::integer, before.lease_losses),

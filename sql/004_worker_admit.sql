@@ -44,6 +44,15 @@ BEGIN
         END IF;
     END LOOP;
 
+    IF p_messages @? '$[*] ? (@.repeated == true)' THEN
+        FOR v_taken IN
+            SELECT b.* FROM @extschema@._rule_admitted_before(p_consumer, p_messages) b WHERE v_verdicts[b.n] IS NULL
+        LOOP
+            v_verdicts[v_taken.n] := 'deliver';
+            v_tries[v_taken.n] := v_taken.try;
+        END LOOP;
+    END IF;
+
     -- The transaction comes before the webhook: it may be the one that registers it.
     SELECT @extschema@._rule_event_fates(
         array_agg(CASE WHEN v_verdicts[i] IS NULL AND v_problems[i] IS NULL THEN v_webhook_ids[i] END ORDER BY i),

@@ -1,7 +1,7 @@
 -- Queue rows: to NATS again where it can take them, else to the endpoint, round over the webhooks.
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(
-    p_consumer text, p_limit integer, p_streams text[], p_room jsonb)
+    p_consumer text, p_limit integer, p_streams text[], p_room jsonb, p_call bigint DEFAULT NULL)
 RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,
                payload text, stream text, subject text, headers jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET jit = off
@@ -24,8 +24,8 @@ BEGIN
     PERFORM @extschema@._rule_order_turns();
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
     SELECT p.ids, p.unanswered_ms INTO v_publish, v_unanswered
-    FROM @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams) p;
-    v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish), p_room);
+    FROM @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams, p_call) p;
+    v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish), p_room, p_call);
     RETURN QUERY
     SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
            q.retry_count + 1, a.payload,
@@ -50,8 +50,8 @@ BEGIN
     ORDER BY a.publish DESC, q.queue_id;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[], jsonb) IS
-    'For workers: leases due queue rows, each with what to do: post to the endpoint, or publish to NATS with the headers given. p_room is how many to post at most of each webhook, {"7": 0, "": 16}, where "" are those not named; NULL is no such limit.';
+COMMENT ON FUNCTION @extschema@.rule_worker_claim(text, integer, text[], jsonb, bigint) IS
+    'For workers: leases due queue rows, each with what to do: post to the endpoint, or publish to NATS with the headers given. p_room is how many to post at most of each webhook, {"7": 0, "": 16}, where "" are those not named; NULL is no such limit. p_call is a number that no other claim of the worker has, for heartbeat to name if the answer is lost.';
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_claim(p_consumer text, p_limit integer, p_streams text[])
 RETURNS TABLE (queue_id bigint, action text, webhook_id integer, message_id text, redelivery integer, try integer,

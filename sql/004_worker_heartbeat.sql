@@ -14,6 +14,10 @@ DECLARE
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
     PERFORM @extschema@._rule_worker_totals(p_consumer, p_totals);
+    IF jsonb_typeof(p_holds -> 'unanswered') = 'array' THEN
+        PERFORM @extschema@._rule_claims_unanswered(p_consumer, ARRAY(
+            SELECT @extschema@._rule_json_count(c) FROM jsonb_array_elements(p_holds -> 'unanswered') c));
+    END IF;
 
     SELECT coalesce(array_agg(DISTINCT @extschema@._rule_json_count(h)), '{}') INTO v_ids
     FROM jsonb_array_elements(CASE jsonb_typeof(p_holds -> 'queue') WHEN 'array' THEN p_holds -> 'queue' ELSE '[]' END) h
@@ -64,7 +68,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_heartbeat(text, jsonb, jsonb) IS
-    'For workers: writes totals, renews the leases of what is held, and says which of it is not the worker''s any more.';
+    'For workers: writes totals, renews the leases of what is held, gives back what claims without an answer were leased, and says what of the held is not the worker''s any more.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_totals(p_consumer text, p_totals jsonb)
 RETURNS void LANGUAGE plpgsql

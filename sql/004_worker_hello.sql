@@ -26,7 +26,7 @@ BEGIN
             -- After an update until roles are made again, workers may only what they could.
             || jsonb_build_object('claim_room', has_function_privilege(
                    CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
-                   '@extschema@.rule_worker_claim(text, integer, text[], jsonb)', 'EXECUTE'))
+                   '@extschema@.rule_worker_claim(text, integer, text[], jsonb, bigint)', 'EXECUTE'))
             || CASE WHEN v_wanted <> '{}' THEN jsonb_build_object('streams', v_wanted) ELSE '{}' END;
 END
 $$;

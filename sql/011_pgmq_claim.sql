@@ -1,7 +1,8 @@
 -- Due rows by their messages, as many of each webhook as its share is, in rounds as with the native queue.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(
-    p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb, p_webhook_ids integer[], p_firsts jsonb)
+    p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb, p_webhook_ids integer[], p_firsts jsonb,
+    p_call bigint)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -52,7 +53,7 @@ BEGIN
             v_queue_ids := v_queue_ids || v_read.queue_ids;
         END LOOP;
         EXIT WHEN cardinality(v_msg_ids) = v_before;
-        v_some := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(v_some), p_now);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(v_some), p_now, p_call);
         v_ids := v_ids || v_some;
         v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
@@ -61,7 +62,7 @@ BEGIN
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb, integer[], jsonb) IS
+COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb, integer[], jsonb, bigint) IS
     'Internal: leases due rows for the endpoints whose messages in pgmq are visible.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_give_back(

@@ -60,6 +60,8 @@ RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
     v_rows integer;
+    v_receipts_since timestamptz := clock_timestamp() - (
+        SELECT k.keep FROM @extschema@.rule_engine_retention k WHERE k.table_name = 'rule_webhook_receipts');
 BEGIN
     INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, next_retry_at)
     SELECT p_webhook_id, e.message_id, 1, e.payload, p_start + p_step * (row_number() OVER (ORDER BY e.published_at, e.message_id) - 1)
@@ -69,9 +71,13 @@ BEGIN
             -- The row is the event's, or one of its redeliveries.
             AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                             WHERE q.webhook_id = h.webhook_id AND q.message_id = h.message_id)
-            -- On its way.
-            AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_receipts r
-                            WHERE r.webhook_id = h.webhook_id AND r.message_id = h.message_id AND r.state <> 'done')
+            AND coalesce(
+                (SELECT r.state = 'done' FROM @extschema@.rule_webhook_receipts r
+                 WHERE r.webhook_id = h.webhook_id AND r.message_id = h.message_id AND r.redelivery = 0),
+                -- Without a receipt it is on its way, unless that may be gone, or no stream has the event.
+                h.published_at <= v_receipts_since
+                OR NOT EXISTS (SELECT FROM @extschema@.rule_nats_publish_history p
+                               WHERE p.webhook_id = h.webhook_id AND p.message_id = h.message_id AND (p.success OR p.unknown)))
           ORDER BY h.message_id, h.published_at) e
     ORDER BY e.published_at, e.message_id LIMIT p_limit
     ON CONFLICT DO NOTHING;
@@ -135,4 +141,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_redeliver(bigint, integer, timestamptz, timestamptz, integer) IS
-    'Delivers again, under the same message id: one row of the queue that has ended; the dead letters of a webhook; or all its events of a time that have ended or been published, delivered or not, whose payload was kept. So many a second. Returns how many events that sets going, at most 10000: call it until that is 0. None is sent twice by calling it again.';
+    'Delivers again, under the same message id: one row of the queue that has ended; the dead letters of a webhook; or all its events of a time that were delivered, are dead letters or reached no stream, whose payload was kept, and not what is still on its way. So many a second. Returns how many events that sets going, at most 10000: call it until that is 0. None is sent twice by calling it again.';

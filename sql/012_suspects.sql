@@ -1,7 +1,7 @@
 -- An event whose workers died three times may be what kills them. It is run alone, so that its neighbours are not taken for
 -- it, and so that it takes none of them along.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_claim_suspect(p_consumer text, p_now timestamptz, OUT alone boolean, OUT rows bigint[])
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_suspect(p_consumer text, p_now timestamptz, p_call bigint, OUT alone boolean, OUT rows bigint[])
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -34,11 +34,11 @@ BEGIN
     -- Until what it has of the queue is reported, the worker gets nothing.
     IF NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                    WHERE q.lease_until IS NOT NULL AND q.status = 'processing' AND q.leased_by = p_consumer AND q.route <> 'publish') THEN
-        rows := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(ARRAY[v_id]), p_now);
+        rows := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(ARRAY[v_id]), p_now, p_call);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_claim_suspect(text, timestamptz) IS
+COMMENT ON FUNCTION @extschema@._rule_claim_suspect(text, timestamptz, bigint) IS
     'Internal: leases an event that is to be run alone, and says whether the worker gets nothing else now.';
 
 -- A worker that died may leave hundreds of them, and all else would wait until the last one has been run.

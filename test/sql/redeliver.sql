@@ -49,12 +49,22 @@ INSERT INTO rule_nats_publish_history (webhook_id, subject, payload, message_id,
 SELECT v.webhook, 's', v.payload::jsonb, v.name, v.success, now() - v.age FROM (VALUES
     (:id, 'published', '{"p": 1}', true, interval '2 hours'), (:id, 'published', '{"p": 1}', true, '90 minutes'), (:id, 'recorded', '{"p": 2}', false, '2 hours'),
     (:id, 'without payload', NULL, true, '2 hours'), (:id, 'published earlier', '{}', true, '5 hours'), (:id, 'being sent', '{}', true, '2 hours'),
-    (:id, 'sent', '"sent"', true, '2 hours'), (:other, 'of another', '{}', true, '2 hours')) v (webhook, name, payload, success, age);
+    (:id, 'sent', '"sent"', true, '2 hours'), (:other, 'of another', '{}', true, '2 hours'), (:id, 'in the stream', '{}', true, '2 hours'),
+    (:id, 'recorded first', '{}', false, '2 hours'), (:id, 'recorded first', '{}', true, '2 hours')) v (webhook, name, payload, success, age);
+INSERT INTO rule_nats_publish_history (webhook_id, subject, payload, message_id, success, unknown, published_at) VALUES (:id, 's', '{}', 'unknown', false, true, now() - interval '2 hours');
 INSERT INTO rule_webhook_receipts (webhook_id, message_id, state) VALUES (:id, 'published', 'done'), (:id, 'being sent', 'waiting');
 SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours', p_to => now() - interval '1 hour') AS events;
 SELECT message_id, redelivery, payload, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 2) AS after_seconds
 FROM rule_webhook_queue WHERE redelivery > 0 ORDER BY next_retry_at;
 SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours', p_to => now() - interval '1 hour') AS again;
+BEGIN;
+-- In the stream still, and delivered by then; a receipt that is kept no longer says nothing.
+INSERT INTO rule_webhook_receipts (webhook_id, message_id, state) VALUES (:id, 'in the stream', 'done');
+UPDATE rule_engine_retention SET keep = interval '3 hours' WHERE table_name = 'rule_webhook_receipts';
+SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours', p_to => now() - interval '1 hour') AS delivered,
+       rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '6 hours', p_to => now() - interval '4 hours') AS old;
+SELECT message_id, redelivery FROM rule_webhook_queue WHERE redelivery > 0 ORDER BY queue_id DESC LIMIT 3;
+ROLLBACK;
 -- From then on, without an end: what it made itself is left out.
 UPDATE rule_webhook_queue SET status = 'success' WHERE redelivery > 0;
 SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours') AS newer, rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours') AS again;

@@ -18,6 +18,8 @@ const (
 	ackTimeout = 5 * time.Second
 	// A message that the database cannot judge comes back after this long.
 	setAside = time.Minute
+	// One that comes again while it is in hand comes back after this long.
+	inHandStill = 5 * time.Second
 )
 
 // message is what admit is told about a message. What a header does not hold,
@@ -32,6 +34,7 @@ type message struct {
 	Sequence    uint64  `json:"sequence"`
 	AgeMS       int64   `json:"age_ms"`
 	Overflow    bool    `json:"overflow,omitempty"` // more than the worker takes of its webhook
+	Repeated    bool    `json:"repeated,omitempty"` // asked before, and the answer may have been lost
 	Payload     *string `json:"payload,omitempty"`
 }
 
@@ -43,7 +46,11 @@ func (w *worker) carry(msg jetstream.Msg) {
 	free := sync.OnceFunc(func() { w.slots.stream.give(1) })
 	defer free()
 	e, m := w.open(msg)
-	w.held.add(e)
+	if !w.held.addMessage(e) {
+		// It came again while it is in hand.
+		w.nak(e, inHandStill)
+		return
+	}
 	defer w.held.remove(e)
 
 	inHand, err := w.windows.take(w.taking, e.webhookID)

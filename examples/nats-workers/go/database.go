@@ -30,6 +30,7 @@ type database struct {
 	away   atomic.Int64           // when the last line about an outage was logged; 0: Postgres is there
 	// claimRoom says that claim may be told what there is room for, since hello said so.
 	claimRoom atomic.Bool
+	lost      lostCalls
 }
 
 func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
@@ -260,7 +261,13 @@ type claimed struct {
 }
 
 func (d *database) claim(ctx context.Context, limit int, streams []string, rooms func() map[string]int) (rows []claimed, start time.Time, err error) {
-	err = d.call(ctx, "claim", false, func(ctx context.Context, schema string) error {
+	err = d.call(ctx, "claim", false, func(ctx context.Context, schema string) (err error) {
+		call := newCall()
+		defer func() {
+			if err != nil {
+				d.lost.add(call)
+			}
+		}()
 		room, err := json.Marshal(rooms())
 		if err != nil {
 			return err
@@ -268,7 +275,7 @@ func (d *database) claim(ctx context.Context, limit int, streams []string, rooms
 		rows, start = nil, time.Now()
 		what, args := `.rule_worker_claim($1, $2, $3)`, []any{d.consumer, limit, streams}
 		if d.claimRoom.Load() {
-			what, args = `.rule_worker_claim($1, $2, $3, $4::jsonb)`, append(args, string(room))
+			what, args = `.rule_worker_claim($1, $2, $3, $4::jsonb, $5)`, append(args, string(room), call)
 		}
 		rs, err := d.pool.Query(ctx, `SELECT queue_id, action, webhook_id, message_id, redelivery, try,
 			payload, stream, subject, headers::text FROM `+schema+what, args...)
@@ -306,21 +313,31 @@ type verdict struct {
 const mostAdmitted = 500
 
 func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
-	return verdicts(ctx, d, messages, "try", "admit")
+	repeated := false
+	return verdicts(ctx, d, len(messages), "try", "admit", func() any {
+		for i := range messages {
+			messages[i].Repeated = repeated
+		}
+		repeated = true
+		return messages
+	})
 }
 
 func (d *database) report(ctx context.Context, attempts []attempt) ([]verdict, error) {
-	// The moment of a try is told as its age, so that no clock but Postgres' counts.
-	for i := range attempts {
-		attempts[i].StartedMSAgo = time.Since(attempts[i].started).Milliseconds()
-	}
-	return verdicts(ctx, d, attempts, "NULL::integer", "report")
+	return verdicts(ctx, d, len(attempts), "NULL::integer", "report", func() any {
+		// The moment of a try is told as its age, so that no clock but Postgres' counts.
+		for i := range attempts {
+			attempts[i].StartedMSAgo = time.Since(attempts[i].started).Milliseconds()
+		}
+		return attempts
+	})
 }
 
-func verdicts[Q any](ctx context.Context, d *database, members []Q, try, call string) ([]verdict, error) {
+// verdicts asks about n members, which are made for each call: one may be repeated.
+func verdicts(ctx context.Context, d *database, n int, try, call string, members func() any) ([]verdict, error) {
 	var answers []verdict
 	err := d.call(ctx, call, false, func(ctx context.Context, schema string) error {
-		text, err := json.Marshal(members)
+		text, err := json.Marshal(members())
 		if err != nil {
 			return err
 		}
@@ -331,7 +348,7 @@ func verdicts[Q any](ctx context.Context, d *database, members []Q, try, call st
 			return err
 		}
 		defer rs.Close()
-		answers = make([]verdict, len(members))
+		answers = make([]verdict, n)
 		for rs.Next() {
 			var ordinal int
 			var word, reason *string
@@ -353,6 +370,7 @@ func verdicts[Q any](ctx context.Context, d *database, members []Q, try, call st
 
 // heartbeat answers which of the holds are lost.
 func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost holds, err error) {
+	held.Unanswered = d.lost.all()
 	err = d.call(ctx, "heartbeat", true, func(ctx context.Context, schema string) error {
 		t, err := json.Marshal(totals)
 		if err != nil {

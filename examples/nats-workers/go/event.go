@@ -63,11 +63,14 @@ func (e *event) path() string {
 
 // holdings is all that the process has not settled.
 type holdings struct {
-	mu     sync.Mutex
-	events map[*event]struct{}
+	mu        sync.Mutex
+	events    map[*event]struct{}
+	sequences map[uint64]bool // of those of the stream
 }
 
-func newHoldings() *holdings { return &holdings{events: map[*event]struct{}{}} }
+func newHoldings() *holdings {
+	return &holdings{events: map[*event]struct{}{}, sequences: map[uint64]bool{}}
+}
 
 func (h *holdings) add(e *event) {
 	h.mu.Lock()
@@ -75,9 +78,25 @@ func (h *holdings) add(e *event) {
 	h.mu.Unlock()
 }
 
+// addMessage answers false for a message that is held already: the database takes
+// a second question about it for the first, whose answer was lost.
+func (h *holdings) addMessage(e *event) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sequences[e.sequence] {
+		return false
+	}
+	h.sequences[e.sequence] = true
+	h.events[e] = struct{}{}
+	return true
+}
+
 func (h *holdings) remove(e *event) {
 	h.mu.Lock()
 	delete(h.events, e)
+	if e.msg != nil {
+		delete(h.sequences, e.sequence)
+	}
 	h.mu.Unlock()
 }
 

@@ -43,6 +43,8 @@ type total struct {
 type holds struct {
 	Queue    []int64   `json:"queue"`
 	Receipts []receipt `json:"receipts"`
+	// Unanswered are claims whose rows this process was never told of.
+	Unanswered []int64 `json:"unanswered,omitempty"`
 }
 
 type receipt struct {

@@ -13,6 +13,12 @@ const (
 	smallWindow = 8
 	// patience is how long an event may wait for its endpoint before it makes way for others'.
 	patience = 250 * time.Millisecond
+	// fullFor is how long an endpoint may use all that it gets before its events make way:
+	// each is sent soon, and yet what stands behind them in the stream waits for all of them.
+	fullFor = time.Second
+	// remembered is how long a window outlives its last event. A quick endpoint is done with
+	// all of a claim before the next one, which is to bring more.
+	remembered = 10 * time.Second
 )
 
 // windows bounds for each webhook how many requests are under way and how many
@@ -24,7 +30,7 @@ type windows struct {
 	room chan struct{} // filled when a webhook that a claim left out has room again
 
 	mu   sync.Mutex
-	byID map[int32]*window // those with an event in hand, or one that waits to be
+	byID map[int32]*window // those with an event in hand, one that waits to be, or one a while ago
 }
 
 type window struct {
@@ -33,12 +39,14 @@ type window struct {
 	held   int         // events in hand, those under way included
 	turns  []chan bool // events in hand that wait to be sent
 	comers []chan bool // messages that wait to be in hand
-	// behind says that events have waited for long. Messages are then not waited
+	// behind says that events have waited for long, or the window was full for long. Messages are then not waited
 	// with: the queue is where the endpoint's events wait, in their order.
 	behind bool
 	// more says that the queue may have rows of it, for which messages leave some
 	// room; wanted that a claim left it out for the lack of it.
 	more, wanted bool
+	full         time.Time // since when each answer finds an event that waits and no room to grow; zero: not now
+	idle         time.Time // since when nothing is in hand and nothing waits; zero: something is or does
 }
 
 func newWindows(most int) *windows {
@@ -49,12 +57,15 @@ func (s *windows) smallest() int { return min(smallWindow, s.most) }
 
 func (s *windows) of(id int32) *window {
 	w := s.byID[id]
-	if w == nil {
+	if w == nil || w.forgotten() {
 		w = &window{size: s.smallest()}
 		s.byID[id] = w
 	}
+	w.idle = time.Time{}
 	return w
 }
+
+func (w *window) forgotten() bool { return !w.idle.IsZero() && time.Since(w.idle) > remembered }
 
 // settle lets through what may go on after a change.
 func (s *windows) settle(id int32, w *window) {
@@ -85,7 +96,10 @@ func (s *windows) settle(id int32, w *window) {
 		}
 	}
 	if w.held == 0 && len(w.comers) == 0 {
-		delete(s.byID, id)
+		w.idle = time.Now()
+		if w.size == s.smallest() {
+			delete(s.byID, id)
+		}
 	}
 }
 
@@ -199,17 +213,29 @@ func (s *windows) leave(id int32, o outcome) {
 	defer s.mu.Unlock()
 	w := s.byID[id]
 	w.size = resized(w.size, s.most, w.short(), o)
+	switch {
+	case len(w.turns) == 0 || w.size < s.most:
+		w.full = time.Time{}
+	case w.full.IsZero():
+		w.full = time.Now()
+	case time.Since(w.full) > fullFor:
+		w.behind = true
+	}
 	w.busy--
 	s.settle(id, w)
 }
 
 // rooms says for a claim how many rows of each webhook there is room for; "" are
-// all those of which nothing is in hand.
+// all those that have no window.
 func (s *windows) rooms() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rooms := map[string]int{"": 2 * s.smallest()}
 	for id, w := range s.byID {
+		if w.forgotten() {
+			delete(s.byID, id)
+			continue
+		}
 		n := w.room()
 		w.more, w.wanted = n == 0, n == 0
 		rooms[strconv.Itoa(int(id))] = n

@@ -91,6 +91,20 @@ func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
 	require.True(t, in)
 }
 
+func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLong(t *testing.T) {
+	s := newWindows(smallWindow)
+	fill(t, s, 1)
+	go func() { _ = s.enter(t.Context(), 1) }()
+	// Each goes soon: another one waits by then.
+	for began := time.Now(); time.Since(began) < fullFor+patience; time.Sleep(patience / 5) {
+		go func() { _ = s.enter(t.Context(), 1) }()
+		s.leave(1, quick)
+	}
+	in, err := s.take(t.Context(), 1)
+	require.NoError(t, err)
+	require.False(t, in)
+}
+
 func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
 	s := newWindows(64)
 	require.Equal(t, map[string]int{"": 16}, s.rooms())
@@ -148,16 +162,26 @@ func TestEventsThatAreNotForTheirEndpointNowWidenItsWindow(t *testing.T) {
 	require.Greater(t, s.byID[1].size, smallWindow)
 }
 
-func TestAWindowIsForgottenWithItsLastEvent(t *testing.T) {
+func TestAWindowIsForgottenAWhileAfterItsLastEvent(t *testing.T) {
 	s := newWindows(64)
-	fill(t, s, 1)
-	for range smallWindow {
-		s.leave(1, quick)
+	for _, id := range []int32{1, 2} {
+		fill(t, s, id)
+		for range smallWindow {
+			s.leave(id, map[int32]outcome{1: quick, 2: failed}[id])
+		}
+		for range 2 * smallWindow {
+			s.put(id)
+		}
 	}
-	for range 2 * smallWindow {
-		s.put(1)
-	}
+	// One that is as small as any need not be kept.
+	require.Equal(t, map[string]int{"": 16, "1": 18}, s.rooms())
+	s.byID[1].idle = time.Now().Add(-2 * remembered)
+	require.Equal(t, map[string]int{"": 16}, s.rooms())
 	require.Empty(t, s.byID)
+
+	s.byID[1] = &window{size: 64, idle: time.Now().Add(-2 * remembered)}
+	s.add(1)
+	require.Equal(t, smallWindow, s.byID[1].size)
 }
 
 func TestAnEventThatWaitsForLongFreesItsSlotWhileThereIsASiding(t *testing.T) {

@@ -10,6 +10,7 @@
  * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
  *   timeout: number, secrets: string[]}} EndpointRow
  */
+import { newCall } from "./lostcalls.js";
 import { version } from "./version.js";
 
 const capabilities = ["post", "publish", "v1", "v1a"];
@@ -69,10 +70,14 @@ export function endpoints(db, signal, mark) {
 export function claim(db, signal, limit, streams, rooms) {
   return db.call(signal, "claim", async (schema, query) => {
     const start = performance.now();
-    const room = db.claimRoom ? [JSON.stringify(rooms())] : [];
+    const call = newCall();
+    const more = db.claimRoom ? [JSON.stringify(rooms()), call] : [];
     const rows = await query(`SELECT queue_id, action, webhook_id, message_id, redelivery, try,
-      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3${room.length ? ", $4::jsonb" : ""})`,
-    [db.consumer, limit, streams, ...room]);
+      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3${more.length ? ", $4::jsonb, $5" : ""})`,
+    [db.consumer, limit, streams, ...more]).catch((err) => {
+      db.lost.add(call);
+      throw err;
+    });
     return {
       start,
       rows: rows.map((r) => ({
@@ -93,7 +98,13 @@ export const mostAdmitted = 500;
  * @param {object[]} messages
  */
 export function admit(db, signal, messages) {
-  return verdicts(db, signal, messages.length, () => messages, "try", "admit");
+  let asked = false;
+  const told = () => {
+    const again = asked ? messages.map((m) => ({ ...m, repeated: true })) : messages;
+    asked = true;
+    return again;
+  };
+  return verdicts(db, signal, messages.length, told, "try", "admit");
 }
 
 /**
@@ -144,7 +155,7 @@ function verdicts(db, signal, n, members, column, name) {
 export function heartbeat(db, signal, totals, held) {
   return db.call(signal, "heartbeat", async (schema, query) => {
     const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`,
-      [db.consumer, JSON.stringify(totals), JSON.stringify(held)]);
+      [db.consumer, JSON.stringify(totals), JSON.stringify({ ...held, unanswered: db.lost.all() })]);
     return row?.lost ?? {};
   }, { once: true });
 }

@@ -8,6 +8,8 @@ import { header, headersOf, messageIDOf, traceparentOf, webhookIDOf } from "./wi
 
 // A message that the database cannot judge comes back after this long.
 const setAside = 60_000;
+// One that comes again while it is in hand comes back after this long.
+const inHandStill = 5000;
 
 /**
  * @typedef {import("./worker.js").Worker} Worker
@@ -33,10 +35,14 @@ const setAside = 60_000;
 export async function carry(w, msg) {
   const free = once(() => w.slots.stream.give());
   const { e, told } = open(w, msg);
+  if (!w.held.addMessage(e)) {
+    msg.nak(inHandStill);
+    free();
+    return;
+  }
   const lay = once(() => w.windows.put(e.webhookID));
   let inHand = false;
   let aside = false;
-  w.held.add(e);
   w.load.add(e.body.length);
   try {
     inHand = await taken(w, msg, e);

@@ -5,6 +5,7 @@ import { lanes } from "./batch.js";
 import { wrong } from "./config.js";
 import { Ended, onEnd } from "./context.js";
 import { log } from "./log.js";
+import { LostCalls } from "./lostcalls.js";
 import { said } from "./text.js";
 
 // Bounds one call. A Postgres that is frozen looks alive until then.
@@ -27,6 +28,7 @@ export class Database {
   #away = 0;
   /** Whether claim may be told what there is room for: hello says so. */
   claimRoom = false;
+  lost = new LostCalls();
 
   /** @param {Config} cfg @param {import("./metrics.js").Metrics} metrics */
   constructor(cfg, metrics) {

@@ -63,3 +63,27 @@ export class Event {
     return [this.webhookID, this.messageID, this.redelivery];
   }
 }
+
+/** All that the process has not settled. @extends {Set<Event>} */
+export class Holdings extends Set {
+  /** Of those of the stream. @type {Set<number>} */
+  #sequences = new Set();
+
+  /**
+   * Answers false for a message that is held already: the database takes a second
+   * question about it for the first, whose answer was lost.
+   * @param {Event} e
+   */
+  addMessage(e) {
+    if (this.#sequences.has(e.sequence)) return false;
+    this.#sequences.add(e.sequence);
+    this.add(e);
+    return true;
+  }
+
+  /** @param {Event} e */
+  delete(e) {
+    if (e.msg) this.#sequences.delete(e.sequence);
+    return super.delete(e);
+  }
+}

@@ -4,14 +4,27 @@ import { Ended, onEnd } from "./context.js";
 export const smallWindow = 8;
 /** How long an event may wait for its endpoint before it makes way for others', in ms. */
 export const patience = 250;
+/**
+ * How long an endpoint may use all that it gets before its events make way, in ms: each
+ * is sent soon, and yet what stands behind them in the stream waits for all of them.
+ */
+const fullFor = 1000;
+/**
+ * How long a window outlives its last event, in ms. A quick endpoint is done with all
+ * of a claim before the next one, which is to bring more.
+ */
+export const remembered = 10_000;
 
 /**
- * One webhook's: behind says that events have waited for long. Messages are then
- * not waited with: the queue is where the endpoint's events wait, in their order.
+ * One webhook's: behind says that events have waited for long, or the window was
+ * full for long. Messages are then not waited with: the queue is where the endpoint's events wait, in their order.
  * more says that the queue may have rows of it, for which messages leave some room;
- * wanted that a claim left it out for the lack of it.
+ * wanted that a claim left it out for the lack of it; full since when each answer
+ * finds an event that waits and no room to grow; idle since when nothing is in
+ * hand and nothing waits.
  * @typedef {{size: number, busy: number, held: number, turns: ((go: boolean) => void)[],
- *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean}} Window
+ *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean,
+ *   full: number, idle: number}} Window
  */
 
 /**
@@ -21,7 +34,7 @@ export const patience = 250;
  * so that the database judges the next ones meanwhile.
  */
 export class Windows {
-  /** Those with an event in hand, or one that waits to be. @type {Map<number, Window>} */
+  /** Those with an event in hand, one that waits to be, or one a while ago. @type {Map<number, Window>} */
   byID = new Map();
   /** Is called when a webhook that a claim left out has room again. */
   onRoom = () => {};
@@ -35,10 +48,12 @@ export class Windows {
   /** @param {number} id @returns {Window} */
   #of(id) {
     let w = this.byID.get(id);
-    if (!w) {
-      w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false };
+    if (!w || isForgotten(w)) {
+      w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false,
+        full: Infinity, idle: Infinity };
       this.byID.set(id, w);
     }
+    w.idle = Infinity;
     return w;
   }
 
@@ -55,7 +70,10 @@ export class Windows {
       w.wanted = false;
       this.onRoom();
     }
-    if (w.held === 0 && w.comers.length === 0) this.byID.delete(id);
+    if (w.held === 0 && w.comers.length === 0) {
+      w.idle = performance.now();
+      if (w.size === this.smallest) this.byID.delete(id);
+    }
   }
 
   /**
@@ -121,6 +139,9 @@ export class Windows {
   leave(id, o) {
     const w = this.#of(id);
     w.size = resized(w.size, this.most, isShort(w), o);
+    const full = w.turns.length > 0 && w.size >= this.most;
+    w.full = full ? Math.min(w.full, performance.now()) : Infinity;
+    if (performance.now() - w.full > fullFor) w.behind = true;
     w.busy--;
     this.#settle(id, w);
   }
@@ -156,18 +177,25 @@ export class Windows {
 
   /**
    * Says for a claim how many rows of each webhook there is room for; "" are all
-   * those of which nothing is in hand.
+   * those that have no window.
    */
   rooms() {
     /** @type {Record<string, number>} */
     const rooms = { "": 2 * this.smallest };
     for (const [id, w] of this.byID) {
+      if (isForgotten(w)) {
+        this.byID.delete(id);
+        continue;
+      }
       rooms[id] = roomOf(w);
       w.more = w.wanted = rooms[id] === 0;
     }
     return rooms;
   }
 }
+
+/** @param {Window} w */
+const isForgotten = (w) => performance.now() - w.idle > remembered;
 
 /** So much in hand that a claim for the rest would not be worth it. @param {Window} w */
 const enough = (w) => w.size + Math.floor(w.size / 2);

@@ -7,6 +7,7 @@ import { Ended, onEnd, outlive } from "./context.js";
 import { Database, refused } from "./database.js";
 import { outcome, Sender } from "./deliver.js";
 import { Endpoints } from "./endpoints.js";
+import { Holdings } from "./event.js";
 import { heartbeats, keepInProgress, lastHeartbeat, Stats } from "./heartbeat.js";
 import { Link } from "./link.js";
 import { Load } from "./load.js";
@@ -39,8 +40,7 @@ export class Worker {
   load = new Load();
   busy = new Busy();
   link = new Link();
-  /** All that the process has not settled. @type {Set<import("./event.js").Event>} */
-  held = new Set();
+  held = new Holdings();
   missed = -Infinity; // when the stream was last missing
   nats = new Complaint();
   strangers = new Complaint();

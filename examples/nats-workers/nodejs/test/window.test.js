@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { Ended, sleep } from "../context.js";
 import { Siding } from "../siding.js";
-import { patience, resized, smallWindow, Windows } from "../window.js";
+import { patience, remembered, resized, smallWindow, Windows } from "../window.js";
 import { golden } from "./golden.js";
 
 const { signal } = new AbortController();
@@ -103,12 +103,36 @@ test("events that are not for their endpoint now widen its window", async () => 
   assert.equal(s.byID.get(1)?.size, smallWindow + 1);
 });
 
-test("a window is forgotten with its last event", async () => {
+test("a window is forgotten a while after its last event", async () => {
   const s = new Windows(64);
-  await fill(s, 1);
-  for (let n = 0; n < smallWindow; n++) s.leave(1, quick);
-  for (let n = 0; n < 2 * smallWindow; n++) s.put(1);
+  for (const [id, o] of /** @type {const} */ ([[1, quick], [2, failed]])) {
+    await fill(s, id);
+    for (let n = 0; n < smallWindow; n++) s.leave(id, o);
+    for (let n = 0; n < 2 * smallWindow; n++) s.put(id);
+  }
+  // One that is as small as any need not be kept.
+  assert.deepEqual(s.rooms(), { "": 16, 1: 18 });
+  const w = s.byID.get(1);
+  assert.ok(w);
+  w.idle -= 2 * remembered;
+  assert.deepEqual(s.rooms(), { "": 16 });
   assert.equal(s.byID.size, 0);
+
+  s.byID.set(1, { ...w, size: 64 });
+  s.add(1);
+  assert.equal(s.byID.get(1)?.size, smallWindow);
+});
+
+test("messages are too many once the largest window has been full for long", async () => {
+  const s = new Windows(smallWindow);
+  await fill(s, 1);
+  void s.enter(signal, 1);
+  // Each goes soon: another one waits by then.
+  for (const began = performance.now(); performance.now() - began < 1000 + patience; await sleep(signal, patience / 5)) {
+    void s.enter(signal, 1);
+    s.leave(1, quick);
+  }
+  assert.equal(await s.take(signal, 1), false);
 });
 
 test("an event that waits for long frees its slot while there is a siding", async () => {
