@@ -20,12 +20,12 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 		defer cancel()
 		gate := make(chan struct{})
 		var calls atomic.Int32
-		b := newBatcher(64, nothing, func(_ context.Context, q []int) ([]int, error) {
+		b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
 			calls.Add(1)
 			<-gate
 			return q, nil
 		})
-		b.run(ctx)
+		go b.run(ctx)
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
@@ -43,7 +43,7 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 
 func TestOneQuestionThatIsRefusedDoesNotFailTheOthers(t *testing.T) {
 	refused := errors.New("refused")
-	b := newBatcher(64, nothing, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
 		if slices.Contains(q, 13) {
 			return nil, refused
 		}
@@ -92,7 +92,7 @@ func nothing(int) int { return 0 }
 func TestTheBytesOfABatchAreBounded(t *testing.T) {
 	first := make(chan struct{})
 	var largest atomic.Int64
-	b := newBatcher(64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(64, 64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
 		<-first // all the others gather behind the first ones
 		bytes := 0
 		for _, n := range q {
@@ -101,7 +101,7 @@ func TestTheBytesOfABatchAreBounded(t *testing.T) {
 		largest.Store(max(largest.Load(), int64(bytes)))
 		return q, nil
 	})
-	b.run(t.Context())
+	go b.run(t.Context())
 	var asking sync.WaitGroup
 	for range 60 {
 		asking.Go(func() { _, _ = b.ask(t.Context(), mostBatch/4) })

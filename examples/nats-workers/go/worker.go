@@ -82,10 +82,10 @@ func (w *worker) run(ctx context.Context) error {
 		defer cancel()
 	}
 
-	w.admits = newBatcher(mostAdmitted, message.size, w.db.admit)
-	w.reports = newBatcher(2*w.cfg.batch, attempt.size, w.db.report)
-	w.admits.run(w.telling)
-	w.reports.run(w.telling)
+	w.admits = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
+	w.reports = newBatcher(2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
+	go w.admits.run(w.telling)
+	go w.reports.run(w.telling)
 	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)
 	go w.keepInProgress(w.telling)
 	go w.maintain(taking)
