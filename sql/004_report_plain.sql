@@ -2,7 +2,7 @@
 -- has locked. One statement records them all, by the rules of _rule_leased. What is anything else is left to it.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_report_plain(
-    p_consumer text, p_attempts jsonb, OUT ns integer[], OUT webhook_ids integer[])
+    p_consumer text, p_attempts jsonb, OUT ns integer[], OUT webhook_ids integer[], OUT heeded boolean)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -42,8 +42,11 @@ BEGIN
         UPDATE @extschema@.rule_webhook_receipts r
         SET state = 'done', leased_by = NULL, lease_until = NULL, retry_count = 0, done_at = v_now
         WHERE r.ctid = ANY (ARRAY(SELECT m.place FROM mine m)))
-    SELECT coalesce(array_agg(m.n), '{}'), coalesce(array_agg(DISTINCT m.webhook_id), '{}') INTO ns, webhook_ids FROM mine m;
+    SELECT coalesce(array_agg(m.n), '{}'), coalesce(array_agg(DISTINCT m.webhook_id), '{}'),
+           EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
+           OR EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints b WHERE b.failing_since IS NOT NULL)
+    INTO ns, webhook_ids, heeded FROM mine m;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_report_plain(text, jsonb) IS
-    'Internal: records those of a batch of reports that are plain deliveries of stream messages, and says which and of which webhooks.';
+    'Internal: records those of a batch of reports that are plain deliveries of stream messages, says which and of which webhooks, and whether there is any whose limits or failures a delivery can end.';

@@ -68,7 +68,7 @@ BEGIN
         ELSIF v_problems[i] IS NULL AND v_fates[i] = 'in progress' THEN
             v_verdicts[i] := 'wait';
             v_reasons[i] := 'its transaction is in progress';
-            v_waits[i] := least(5000, greatest(50, v_ages[i] / 4));
+            v_waits[i] := least(5000, greatest(10, v_ages[i] / 4));
         ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
             v_problems[i] := coalesce(v_problems[i], 'no such webhook');
             IF v_payloads[i] IS NULL THEN
