@@ -30,7 +30,10 @@ BEGIN
                     AND e.m ->> 'source_id' = (SELECT s.source_id::text FROM @extschema@.rule_engine_source s)
                     AND e.m -> 'overflow' IS DISTINCT FROM 'true'
               THEN e.m -> 'webhook_id' BETWEEN '1' AND '2147483647' AND e.m -> 'sequence' BETWEEN '0' AND '999999999999999'
-                   AND e.m -> 'age_ms' BETWEEN '0' AND '999999999999' END
+                   AND e.m -> 'age_ms' BETWEEN '0' AND '999999999999'
+                   -- What has a row of history has a message id that is well formed.
+                   AND (e.m ->> 'transaction' IS NOT NULL
+                        OR e.m ->> 'message_id' ~ '^[^\u0001-\u001f\u007f]+$' AND octet_length(e.m ->> 'message_id') <= 255) END
         GROUP BY (e.m -> 'webhook_id')::integer, e.m ->> 'message_id'
         HAVING count(*) = 1
         OFFSET 0) m
@@ -48,9 +51,10 @@ BEGIN
             SELECT w.timeout_ms FROM @extschema@.rule_webhooks w
             WHERE w.webhook_id = u.webhook_id AND w.enabled AND w.held_reason IS NULL
               AND w.max_concurrent IS NULL AND w.max_per_second IS NULL OFFSET 0) w
-        WHERE (SELECT true FROM @extschema@.rule_nats_publish_history h
-               WHERE h.slot IN (v_first, v_last) AND h.webhook_id = u.webhook_id AND h.message_id = u.message_id
-                 AND h.transaction::text = u.transaction LIMIT 1)
+        WHERE (u.transaction IS NULL OR (
+                  SELECT true FROM @extschema@.rule_nats_publish_history h
+                  WHERE h.slot IN (v_first, v_last) AND h.webhook_id = u.webhook_id AND h.message_id = u.message_id
+                    AND h.transaction::text = u.transaction LIMIT 1))
           AND (SELECT true FROM @extschema@.rule_webhook_queue q
                WHERE q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0) IS NULL
           AND (SELECT true FROM @extschema@.rule_webhook_receipts r

@@ -1,5 +1,5 @@
 -- What nearly all reports are: a stream message that was delivered, under a receipt that is the reporter's and that nobody
--- has locked. One statement records them all, by the rules of _rule_leased. What is anything else is left to it.
+-- has locked. They are recorded at once, by the rules of _rule_leased. What is anything else is left to it.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_report_plain(
     p_consumer text, p_attempts jsonb, OUT ns integer[], OUT webhook_ids integer[], OUT heeded boolean)
@@ -7,6 +7,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_places tid[];
 BEGIN
     -- Two reports of one event are not plain. The queue row of an event comes before its receipt.
     WITH said AS MATERIALIZED (
@@ -16,17 +17,17 @@ BEGIN
         FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS e (m, n)
         WHERE CASE WHEN e.m -> 'path' = '"stream"' AND e.m -> 'result' = '"answered"' AND e.m -> 'status' BETWEEN '200' AND '299'
               THEN e.m -> 'webhook_id' BETWEEN '1' AND '2147483647' AND e.m -> 'redelivery' BETWEEN '0' AND '2147483647'
-                   AND e.m -> 'try' BETWEEN '1' AND '2147483647' AND e.m -> 'started_ms_ago' BETWEEN '0' AND '999999999999'
+                   AND (e.m -> 'try' BETWEEN '1' AND '2147483647') IS NOT FALSE AND e.m -> 'started_ms_ago' BETWEEN '0' AND '999999999999'
                    AND e.m -> 'duration_ms' BETWEEN '0' AND '999999999999' END
         GROUP BY (e.m -> 'webhook_id')::integer, e.m ->> 'message_id', (e.m -> 'redelivery')::integer
         HAVING count(*) = 1),
     mine AS MATERIALIZED (
-        SELECT s.*, r.place
+        SELECT s.n, s.webhook_id, s.message_id, s.redelivery, s.status, s.started_ms_ago, s.duration_ms, r.place, r.retry_count
         FROM said s
         CROSS JOIN LATERAL (
-            SELECT r.ctid AS place FROM @extschema@.rule_webhook_receipts r
+            SELECT r.ctid AS place, r.retry_count FROM @extschema@.rule_webhook_receipts r
             WHERE r.webhook_id = s.webhook_id AND r.message_id = s.message_id AND r.redelivery = s.redelivery
-              AND r.state = 'leased' AND r.leased_by = p_consumer AND r.retry_count = s.try - 1
+              AND r.state = 'leased' AND r.leased_by = p_consumer AND (r.retry_count + 1 = s.try OR s.try IS NULL)
             FOR UPDATE SKIP LOCKED) r
         WHERE (SELECT true FROM @extschema@.rule_webhooks w WHERE w.webhook_id = s.webhook_id)
           AND (SELECT q.status = 'processing' AND q.leased_by = p_consumer FROM @extschema@.rule_webhook_queue q
@@ -34,18 +35,19 @@ BEGIN
     recorded AS (
         INSERT INTO @extschema@.rule_webhook_attempts
             (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome)
-        SELECT m.webhook_id, m.message_id, m.redelivery, m.try, 'stream', p_consumer,
+        SELECT m.webhook_id, m.message_id, m.redelivery, m.retry_count + 1, 'stream', p_consumer,
                v_now - make_interval(secs => m.started_ms_ago / 1000), m.duration_ms, m.status, 'delivered'
-        FROM mine m),
-    done AS (
-        -- They are locked, so they are where they were found.
-        UPDATE @extschema@.rule_webhook_receipts r
-        SET state = 'done', leased_by = NULL, lease_until = NULL, retry_count = 0, done_at = v_now
-        WHERE r.ctid = ANY (ARRAY(SELECT m.place FROM mine m)))
+        FROM mine m)
     SELECT coalesce(array_agg(m.n), '{}'), coalesce(array_agg(DISTINCT m.webhook_id), '{}'),
            EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
-           OR EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints b WHERE b.failing_since IS NOT NULL)
-    INTO ns, webhook_ids, heeded FROM mine m;
+           OR EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints b WHERE b.failing_since IS NOT NULL),
+           array_agg(m.place)
+    INTO ns, webhook_ids, heeded, v_places FROM mine m;
+    -- They are locked, so they are where they were found: of a lease that a heartbeat renewed in this moment the statement
+    -- above has locked the new row, and would not see it in order to write to it.
+    UPDATE @extschema@.rule_webhook_receipts r
+    SET state = 'done', leased_by = NULL, lease_until = NULL, retry_count = 0, done_at = v_now
+    WHERE r.ctid = ANY (v_places);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_report_plain(text, jsonb) IS
