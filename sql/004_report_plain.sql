@@ -9,7 +9,7 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_places tid[];
 BEGIN
-    -- Two reports of one event are not plain. The queue row of an event comes before its receipt.
+    -- Two deliveries of one event are not plain. The queue row of an event comes before its receipt.
     WITH said AS MATERIALIZED (
         SELECT min(e.n)::integer AS n, (e.m -> 'webhook_id')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
                (e.m -> 'redelivery')::integer AS redelivery, min((e.m -> 'try')::integer) AS try, min((e.m -> 'status')::integer) AS status,
