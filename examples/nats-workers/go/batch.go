@@ -26,9 +26,9 @@ type answered[A any] struct {
 }
 
 // lanes is how many round trips of one kind are under way at a time: a second
-// one travels while the first waits for Postgres' disk. It is worth its own
-// flush only when enough questions wait: two that halve the questions between
-// them cost twice as much as one.
+// one travels while the first waits for Postgres' disk. Under load it is worth
+// its own flush only when enough questions wait: two that halve the questions
+// between them cost twice as much as one.
 const lanes = 2
 
 func newBatcher[Q, A any](most, enough int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
@@ -40,6 +40,7 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 	back := make(chan struct{}, lanes)
 	var batch []asked[Q, A]
 	bytes, away := 0, 0
+	last := 0 // questions in the latest call
 	for {
 		full := len(batch) >= b.most || bytes >= mostBatch
 		if !full {
@@ -51,8 +52,10 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 			default:
 			}
 		}
-		if len(batch) > 0 && (away == 0 || away < lanes && (full || len(batch) >= b.enough)) {
+		quiet := last < b.enough/4
+		if len(batch) > 0 && (away == 0 || away < lanes && (full || quiet || len(batch) >= b.enough)) {
 			away++
+			last = len(batch)
 			go func(batch []asked[Q, A]) {
 				b.serve(ctx, batch)
 				back <- struct{}{}

@@ -41,6 +41,45 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 	})
 }
 
+func TestASecondCallIsMadeForEnoughQuestionsOrWhenThereIsLittleToDo(t *testing.T) {
+	for name, c := range map[string]struct{ first, few, rest int }{
+		"under load": {first: 8, few: 7, rest: 1},
+		"quiet":      {first: 1, few: 0, rest: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				var calls atomic.Int32
+				b := newBatcher(64, 8, nothing, func(_ context.Context, q []int) ([]int, error) {
+					calls.Add(1)
+					<-gate
+					return q, nil
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var all sync.WaitGroup
+				ask := func(n int) {
+					for range n {
+						all.Go(func() { _, _ = b.ask(ctx, 1) })
+					}
+					synctest.Wait()
+				}
+				ask(c.first)
+				go b.run(ctx)
+				synctest.Wait()
+				ask(c.few)
+				require.EqualValues(t, 1, calls.Load())
+				ask(c.rest)
+				require.EqualValues(t, 2, calls.Load())
+				ask(20)
+				require.EqualValues(t, lanes, calls.Load())
+				close(gate)
+				all.Wait()
+			})
+		})
+	}
+}
+
 func TestOneQuestionThatIsRefusedDoesNotFailTheOthers(t *testing.T) {
 	refused := errors.New("refused")
 	b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
