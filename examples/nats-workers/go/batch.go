@@ -31,6 +31,9 @@ type answered[A any] struct {
 // between them cost twice as much as one.
 const lanes = 2
 
+// few questions in a call say that there is no load, and that time counts.
+const few = 4
+
 func newBatcher[Q, A any](most, enough int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
 	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most, enough: enough, size: size}
 }
@@ -52,7 +55,7 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 			default:
 			}
 		}
-		quiet := last < b.enough/4
+		quiet := last <= few
 		if len(batch) > 0 && (away == 0 || away < lanes && (full || quiet || len(batch) >= b.enough)) {
 			away++
 			last = len(batch)
