@@ -13,26 +13,34 @@ DECLARE
     v_webhook_ids integer[]; v_message_ids text[]; v_sources text[]; v_transactions xid8[]; v_streams text[];
     v_sequences bigint[]; v_ages bigint[]; v_payloads text[]; v_problems text[]; v_overflow boolean[];
     v_verdicts text[]; v_reasons text[]; v_waits integer[]; v_tries integer[];
+    v_plain integer[];
     v_candidates integer[] := '{}';
     v_known boolean[];
+    v_i integer;
     v_taken record;
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, true);
     IF jsonb_typeof(p_messages) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the messages must be a JSON array', 'Give one object per stream message.');
     END IF;
+    v_plain := @extschema@._rule_admit_plain(p_consumer, p_messages);
+    IF cardinality(v_plain) = jsonb_array_length(p_messages) THEN
+        RETURN QUERY SELECT p.n, 'deliver', NULL::text, NULL::integer, 1 FROM unnest(v_plain) AS p (n) ORDER BY p.n;
+        RETURN;
+    END IF;
     SELECT array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.source_id), array_agg(m.transaction),
            array_agg(m.stream), array_agg(m.sequence), array_agg(m.age_ms), array_agg(m.payload), array_agg(m.problem),
            array_agg(m.overflow)
     INTO v_webhook_ids, v_message_ids, v_sources, v_transactions, v_streams, v_sequences, v_ages, v_payloads, v_problems, v_overflow
     FROM (SELECT * FROM @extschema@._rule_worker_messages(p_messages) m ORDER BY m.n) m;
-    IF v_problems IS NULL THEN
-        RETURN;
-    END IF;
     v_verdicts := array_fill(NULL::text, ARRAY[cardinality(v_problems)]);
     v_reasons := v_verdicts;
     v_waits := array_fill(NULL::integer, ARRAY[cardinality(v_problems)]);
     v_tries := v_waits;
+    FOREACH v_i IN ARRAY v_plain LOOP
+        v_verdicts[v_i] := 'deliver';
+        v_tries[v_i] := 1;
+    END LOOP;
     v_source_id := (@extschema@._rule_source()).source_id::text;
 
     -- Another database's event is none of our business, whatever else is wrong with it.
@@ -69,7 +77,7 @@ BEGIN
         ELSIF v_problems[i] IS NULL AND v_fates[i] = 'in progress' THEN
             v_verdicts[i] := 'wait';
             v_reasons[i] := 'its transaction is in progress';
-            v_waits[i] := least(5000, greatest(50, v_ages[i] / 4));
+            v_waits[i] := least(5000, greatest(10, v_ages[i] / 4));
         ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
             v_problems[i] := coalesce(v_problems[i], 'no such webhook');
             IF v_payloads[i] IS NULL THEN
@@ -81,7 +89,7 @@ BEGIN
                 v_verdicts[i] := 'drop';
                 v_reasons[i] := 'dead letter: ' || v_problems[i];
             END IF;
-        ELSIF cardinality(v_candidates) >= 500 THEN
+        ELSIF cardinality(v_candidates) + cardinality(v_plain) >= 500 THEN
             -- Each event taken holds a lock until the commit, of which the server has few.
             v_verdicts[i] := 'wait';
             v_reasons[i] := 'too many at once';

@@ -24,16 +24,28 @@ DECLARE
     v_ill integer[] := '{}';
     v_ill_statuses integer[] := '{}';
     v_ill_ms_ago double precision[] := '{}';
+    v_plain record;
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, true);
     IF jsonb_typeof(p_attempts) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the attempts must be a JSON array', 'Give one object per attempt.');
     END IF;
+    SELECT * INTO v_plain FROM @extschema@._rule_report_plain(p_consumer, p_attempts);
+    IF cardinality(v_plain.ns) = jsonb_array_length(p_attempts) THEN
+        RETURN QUERY SELECT p.n, 'done', NULL::integer, NULL::text FROM unnest(v_plain.ns) AS p (n) ORDER BY p.n;
+        IF v_plain.heeded THEN
+            PERFORM @extschema@._rule_limit_wake(v_plain.webhook_ids);
+            PERFORM @extschema@._rule_endpoints_note(v_plain.webhook_ids, v_ill, v_ill_statuses, v_ill_ms_ago);
+        END IF;
+        RETURN;
+    END IF;
     FOR v IN SELECT * FROM @extschema@._rule_leased(p_consumer, p_attempts) LOOP
         ordinal := v.n;
         wait_ms := NULL;
         reason := NULL;
-        IF v.held_in IS NULL THEN
+        IF v.n = ANY (v_plain.ns) THEN
+            verdict := 'done';
+        ELSIF v.held_in IS NULL THEN
             verdict := 'lost';
             wait_ms := 1000;
             reason := coalesce(v.problem, 'the lease is not this worker''s any more');
@@ -114,8 +126,8 @@ BEGIN
         PERFORM @extschema@._rule_events_delivered(p_consumer, v_receipts, v_queue_ids, v_well, v_message_ids, v_redeliveries,
                                                    v_tries, v_paths, v_ms_ago, v_durations, v_statuses);
     END IF;
-    PERFORM @extschema@._rule_limit_wake(v_well || v_ill);
-    PERFORM @extschema@._rule_endpoints_note(v_well, v_ill, v_ill_statuses, v_ill_ms_ago);
+    PERFORM @extschema@._rule_limit_wake(v_plain.webhook_ids || v_well || v_ill);
+    PERFORM @extschema@._rule_endpoints_note(v_plain.webhook_ids || v_well, v_ill, v_ill_statuses, v_ill_ms_ago);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_report(text, jsonb) IS

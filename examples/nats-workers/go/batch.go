@@ -4,13 +4,14 @@ import (
 	"context"
 )
 
-// batcher gathers questions of many goroutines into few round trips. A lane
-// takes whatever is there when its previous round trip returns: an idle worker
-// asks at once, a busy one in large batches, and nobody waits for a timer.
+// batcher gathers questions of many goroutines into few round trips. What
+// comes while one is under way goes with the next: an idle worker asks at once,
+// a busy one in large batches, and nobody waits for a timer.
 type batcher[Q, A any] struct {
 	waiting chan asked[Q, A]
 	call    func(context.Context, []Q) ([]A, error)
 	most    int
+	enough  int
 	size    func(Q) int // of what a question carries
 }
 
@@ -25,41 +26,59 @@ type answered[A any] struct {
 }
 
 // lanes is how many round trips of one kind are under way at a time: a second
-// one gathers and travels while the first waits for Postgres' disk.
+// one travels while the first waits for Postgres' disk. Under load it is worth
+// its own flush only when enough questions wait: two that halve the questions
+// between them cost twice as much as one.
 const lanes = 2
 
-func newBatcher[Q, A any](most int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
-	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most, size: size}
+// few questions in a call say that there is no load, and that time counts.
+const few = 4
+
+func newBatcher[Q, A any](most, enough int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
+	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most, enough: enough, size: size}
 }
 
 // run serves until ctx ends.
 func (b *batcher[Q, A]) run(ctx context.Context) {
-	for range lanes {
-		go b.lane(ctx)
-	}
-}
-
-func (b *batcher[Q, A]) lane(ctx context.Context) {
+	back := make(chan struct{}, lanes)
+	var batch []asked[Q, A]
+	bytes, away := 0, 0
+	last := 0 // questions in the latest call
 	for {
-		var batch []asked[Q, A]
-		select {
-		case first := <-b.waiting:
-			batch = append(batch, first)
-		case <-ctx.Done():
-			return
-		}
-		bytes := b.size(batch[0].question)
-	gather:
-		for len(batch) < b.most && bytes < mostBatch {
+		full := len(batch) >= b.most || bytes >= mostBatch
+		if !full {
 			select {
 			case next := <-b.waiting:
 				batch = append(batch, next)
 				bytes += b.size(next.question)
+				continue
 			default:
-				break gather
 			}
 		}
-		b.serve(ctx, batch)
+		quiet := last <= few
+		if len(batch) > 0 && (away == 0 || away < lanes && (full || quiet || len(batch) >= b.enough)) {
+			away++
+			last = len(batch)
+			go func(batch []asked[Q, A]) {
+				b.serve(ctx, batch)
+				back <- struct{}{}
+			}(batch)
+			batch, bytes = nil, 0
+			continue
+		}
+		more := b.waiting
+		if full {
+			more = nil
+		}
+		select {
+		case next := <-more:
+			batch = append(batch, next)
+			bytes += b.size(next.question)
+		case <-back:
+			away--
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

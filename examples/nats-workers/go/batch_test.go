@@ -20,12 +20,12 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 		defer cancel()
 		gate := make(chan struct{})
 		var calls atomic.Int32
-		b := newBatcher(64, nothing, func(_ context.Context, q []int) ([]int, error) {
+		b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
 			calls.Add(1)
 			<-gate
 			return q, nil
 		})
-		b.run(ctx)
+		go b.run(ctx)
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
@@ -41,9 +41,48 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 	})
 }
 
+func TestASecondCallIsMadeForEnoughQuestionsOrWhenThereIsLittleToDo(t *testing.T) {
+	for name, c := range map[string]struct{ first, few, rest int }{
+		"under load": {first: 8, few: 7, rest: 1},
+		"quiet":      {first: 1, few: 0, rest: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				var calls atomic.Int32
+				b := newBatcher(64, 8, nothing, func(_ context.Context, q []int) ([]int, error) {
+					calls.Add(1)
+					<-gate
+					return q, nil
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var all sync.WaitGroup
+				ask := func(n int) {
+					for range n {
+						all.Go(func() { _, _ = b.ask(ctx, 1) })
+					}
+					synctest.Wait()
+				}
+				ask(c.first)
+				go b.run(ctx)
+				synctest.Wait()
+				ask(c.few)
+				require.EqualValues(t, 1, calls.Load())
+				ask(c.rest)
+				require.EqualValues(t, 2, calls.Load())
+				ask(20)
+				require.EqualValues(t, lanes, calls.Load())
+				close(gate)
+				all.Wait()
+			})
+		})
+	}
+}
+
 func TestOneQuestionThatIsRefusedDoesNotFailTheOthers(t *testing.T) {
 	refused := errors.New("refused")
-	b := newBatcher(64, nothing, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
 		if slices.Contains(q, 13) {
 			return nil, refused
 		}
@@ -92,7 +131,7 @@ func nothing(int) int { return 0 }
 func TestTheBytesOfABatchAreBounded(t *testing.T) {
 	first := make(chan struct{})
 	var largest atomic.Int64
-	b := newBatcher(64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(64, 64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
 		<-first // all the others gather behind the first ones
 		bytes := 0
 		for _, n := range q {
@@ -101,7 +140,7 @@ func TestTheBytesOfABatchAreBounded(t *testing.T) {
 		largest.Store(max(largest.Load(), int64(bytes)))
 		return q, nil
 	})
-	b.run(t.Context())
+	go b.run(t.Context())
 	var asking sync.WaitGroup
 	for range 60 {
 		asking.Go(func() { _, _ = b.ask(t.Context(), mostBatch/4) })

@@ -156,8 +156,10 @@ func (w *worker) tell(e *event, o outcome, free func()) {
 	if o.result != "released" {
 		w.metrics.judged(e.path(), v.verdict)
 	}
-	slog.Debug("tried", "path", e.path(), "webhook_id", e.webhookID, "message_id", e.messageID, "try", e.try,
-		"result", o.result, "status", o.status, "error", o.err, "duration", o.duration, "verdict", v.verdict, "wait", v.wait)
+	if slog.Default().Enabled(w.telling, slog.LevelDebug) {
+		slog.Debug("tried", "path", e.path(), "webhook_id", e.webhookID, "message_id", e.messageID, "try", e.try,
+			"result", o.result, "status", o.status, "error", o.err, "duration", o.duration, "verdict", v.verdict, "wait", v.wait)
+	}
 	if v.verdict == "dead" {
 		slog.Warn("dead letter", "webhook_id", e.webhookID, "message_id", e.messageID, "try", e.try,
 			"status", o.status, "error", o.err)
@@ -192,11 +194,7 @@ func (w *worker) settle(e *event, v verdict) {
 	}
 	switch v.verdict {
 	case "done", "drop", "queued", "dead":
-		// Waiting for the server's answer closes the window in which a lost ack
-		// makes the message come back.
-		ctx, cancel := context.WithTimeout(w.telling, ackTimeout)
-		defer cancel()
-		if err := e.msg.DoubleAck(ctx); err == nil {
+		if sent, err := w.acks.ask(w.telling, e.msg); err == nil && sent {
 			w.stats.acknowledged.Add(1)
 		}
 		// An ack that failed: the message comes back, and the database knows it.
@@ -206,6 +204,22 @@ func (w *worker) settle(e *event, v verdict) {
 		slog.Error("unknown verdict; is this worker older than the extension?", "verdict", v.verdict)
 		w.nak(e, setAside)
 	}
+}
+
+// ack tells NATS of messages that the database is done with, and says which
+// have reached the server: what left before the answer to a ping has. An answer
+// to each ack would cost the server and this process as much as the message.
+func (w *worker) ack(ctx context.Context, messages []jetstream.Msg) ([]bool, error) {
+	sent := make([]bool, len(messages))
+	for i, msg := range messages {
+		sent[i] = msg.Ack() == nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	if w.link.nc.Load().FlushWithContext(ctx) != nil {
+		clear(sent)
+	}
+	return sent, nil
 }
 
 // putAside is for an event that got no verdict. It is never acked: when the

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -14,7 +15,25 @@ import (
 var version = "0.2.0"
 
 func main() {
+	collectLess(os.Getenv)
 	os.Exit(run(os.Getenv))
+}
+
+const (
+	gcPercent   = 400
+	memoryLimit = 512 << 20
+)
+
+// collectLess spares the collector work. Little of what a worker allocates
+// lives for long, and by Go's default a heap of a few MB is collected many
+// times a second. Near the limit it is as thorough as it was.
+func collectLess(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 }
 
 // run answers the process's exit code: 0 after a signal, 2 for a configuration

@@ -7,7 +7,7 @@ import "time"
 // the database asks for it.
 type attempt struct {
 	Path         string  `json:"path"`
-	QueueID      *int64  `json:"queue_id"`
+	QueueID      *int64  `json:"queue_id,omitempty"`
 	WebhookID    int32   `json:"webhook_id"`
 	MessageID    string  `json:"message_id"`
 	Redelivery   int     `json:"redelivery"`
@@ -16,11 +16,11 @@ type attempt struct {
 	Status       *int    `json:"status"`
 	StartedMSAgo int64   `json:"started_ms_ago"` // set when the report leaves
 	DurationMS   float64 `json:"duration_ms"`
-	Error        *string `json:"error"`
-	Answer       *string `json:"answer"`
+	Error        *string `json:"error,omitempty"`
+	Answer       *string `json:"answer,omitempty"`
 	RetryAfterMS *int64  `json:"retry_after_ms,omitempty"` // when the endpoint said it
-	Stream       *string `json:"stream"`
-	Sequence     *uint64 `json:"sequence"`
+	Stream       *string `json:"stream,omitempty"`
+	Sequence     *uint64 `json:"sequence,omitempty"`
 	Payload      *string `json:"payload,omitempty"`
 	Traceparent  string  `json:"traceparent,omitempty"` // goes with the payload
 

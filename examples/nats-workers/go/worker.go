@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // How long things may go on after SIGTERM. A try that is not done by then is
@@ -31,6 +33,7 @@ type worker struct {
 
 	admits  *batcher[message, verdict]
 	reports *batcher[attempt, verdict]
+	acks    *batcher[jetstream.Msg, bool]
 
 	link            link      // to NATS
 	missed          time.Time // when the stream was last missing
@@ -82,10 +85,12 @@ func (w *worker) run(ctx context.Context) error {
 		defer cancel()
 	}
 
-	w.admits = newBatcher(mostAdmitted, message.size, w.db.admit)
-	w.reports = newBatcher(2*w.cfg.batch, attempt.size, w.db.report)
-	w.admits.run(w.telling)
-	w.reports.run(w.telling)
+	w.admits = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
+	w.reports = newBatcher(2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
+	w.acks = newBatcher(mostAdmitted, 1, func(jetstream.Msg) int { return 0 }, w.ack)
+	go w.admits.run(w.telling)
+	go w.reports.run(w.telling)
+	go w.acks.run(w.telling)
 	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)
 	go w.keepInProgress(w.telling)
 	go w.maintain(taking)

@@ -1,0 +1,76 @@
+-- What nearly all stream messages are: well formed, ours, committed, of a webhook that nothing holds up, and new. They are
+-- judged and taken by two statements for all of them. What is anything else is left to the judgement one by one, which
+-- finds it as it was.
+
+-- Sound for the same reasons as the long way. The lock of each event comes first, and all that decides is read by one
+-- statement that begins later: so what another worker had taken until then is visible, and nobody takes it from then on.
+-- One snapshot for queue and receipts, so that an event on its way from one to the other is in either. The row of history
+-- is in that snapshot, and with it what its transaction did to the webhook. That no row is there says nothing here.
+CREATE OR REPLACE FUNCTION @extschema@._rule_admit_plain(p_consumer text, p_messages jsonb)
+RETURNS integer[] LANGUAGE plpgsql
+AS $$
+DECLARE
+    -- Parallel arrays, one member per message that is well formed and whose event is locked.
+    v_ns integer[]; v_webhook_ids integer[]; v_message_ids text[]; v_transactions text[]; v_streams text[]; v_sequences bigint[];
+    v_first smallint;
+    v_last smallint;
+    v_now timestamptz;
+    v_taken integer[];
+BEGIN
+    -- Two copies in one batch are not plain. Each lock is one of which the server has few.
+    SELECT array_agg(m.n), array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.transaction), array_agg(m.stream),
+           array_agg(m.sequence), @extschema@._rule_slot(max(m.age_ms) + 600000), @extschema@._rule_slot(min(m.age_ms) - 600000)
+    INTO v_ns, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences, v_first, v_last
+    FROM (
+        SELECT min(e.n)::integer AS n, (e.m -> 'webhook_id')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
+               min(e.m ->> 'transaction') AS transaction, min(e.m ->> 'stream') AS stream,
+               min((e.m -> 'sequence')::bigint) AS sequence, min((e.m -> 'age_ms')::bigint) AS age_ms
+        FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS e (m, n)
+        WHERE CASE WHEN jsonb_array_length(p_messages) <= 500
+                    AND e.m ->> 'source_id' = (SELECT s.source_id::text FROM @extschema@.rule_engine_source s)
+                    AND e.m -> 'overflow' IS DISTINCT FROM 'true'
+              THEN e.m -> 'webhook_id' BETWEEN '1' AND '2147483647' AND e.m -> 'sequence' BETWEEN '0' AND '999999999999999'
+                   AND e.m -> 'age_ms' BETWEEN '0' AND '999999999999'
+                   -- What has a row of history has a message id that is well formed.
+                   AND (e.m ->> 'transaction' IS NOT NULL
+                        OR e.m ->> 'message_id' ~ '^[^\u0001-\u001f\u007f]+$' AND octet_length(e.m ->> 'message_id') <= 255) END
+        GROUP BY (e.m -> 'webhook_id')::integer, e.m ->> 'message_id'
+        HAVING count(*) = 1
+        OFFSET 0) m
+    WHERE @extschema@._rule_event_lock(m.webhook_id, m.message_id, 0);
+
+    v_now := clock_timestamp();
+    -- Each look goes by a key and stands for itself, as in _rule_events_take.
+    WITH made AS (
+        INSERT INTO @extschema@.rule_webhook_receipts
+            (webhook_id, message_id, state, leased_by, lease_until, stream, sequence, taken_at)
+        SELECT u.webhook_id, u.message_id, 'leased', p_consumer, v_now + @extschema@._rule_lease(w.timeout_ms), u.stream, u.sequence, v_now
+        FROM unnest(v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences)
+             AS u (webhook_id, message_id, transaction, stream, sequence)
+        CROSS JOIN LATERAL (
+            SELECT w.timeout_ms FROM @extschema@.rule_webhooks w
+            WHERE w.webhook_id = u.webhook_id AND w.enabled AND w.held_reason IS NULL
+              AND w.max_concurrent IS NULL AND w.max_per_second IS NULL OFFSET 0) w
+        WHERE (u.transaction IS NULL OR (
+                  SELECT true FROM @extschema@.rule_nats_publish_history h
+                  WHERE h.slot IN (v_first, v_last) AND h.webhook_id = u.webhook_id AND h.message_id = u.message_id
+                    AND h.transaction::text = u.transaction LIMIT 1))
+          AND (SELECT true FROM @extschema@.rule_webhook_queue q
+               WHERE q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0) IS NULL
+          AND (SELECT true FROM @extschema@.rule_webhook_receipts r
+               WHERE r.webhook_id = u.webhook_id AND r.message_id = u.message_id AND r.redelivery = 0) IS NULL
+          AND (SELECT true FROM @extschema@.rule_webhook_endpoints b
+               WHERE b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed') IS NULL
+          AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                          WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now)
+        ORDER BY u.webhook_id, u.message_id COLLATE "C"
+        ON CONFLICT DO NOTHING
+        RETURNING webhook_id, message_id)
+    SELECT array_agg(u.n) INTO v_taken FROM unnest(v_ns, v_webhook_ids, v_message_ids) AS u (n, webhook_id, message_id)
+    -- Looked up by hash: a join may be a loop in a loop.
+    WHERE ((u.webhook_id, u.message_id) IN (SELECT made.webhook_id, made.message_id FROM made)) IS TRUE;
+    RETURN coalesce(v_taken, '{}');
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_admit_plain(text, jsonb) IS
+    'Internal: takes those of a batch of stream messages that are plainly to be delivered for the first time, and says which.';

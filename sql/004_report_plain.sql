@@ -1,0 +1,54 @@
+-- What nearly all reports are: a stream message that was delivered, under a receipt that is the reporter's and that nobody
+-- has locked. They are recorded at once, by the rules of _rule_leased. What is anything else is left to it.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_report_plain(
+    p_consumer text, p_attempts jsonb, OUT ns integer[], OUT webhook_ids integer[], OUT heeded boolean)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_places tid[];
+BEGIN
+    -- Two deliveries of one event are not plain. The queue row of an event comes before its receipt.
+    WITH said AS MATERIALIZED (
+        SELECT min(e.n)::integer AS n, (e.m -> 'webhook_id')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
+               (e.m -> 'redelivery')::integer AS redelivery, min((e.m -> 'try')::integer) AS try, min((e.m -> 'status')::integer) AS status,
+               min((e.m -> 'started_ms_ago')::double precision) AS started_ms_ago, min((e.m -> 'duration_ms')::real) AS duration_ms
+        FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS e (m, n)
+        WHERE CASE WHEN e.m -> 'path' = '"stream"' AND e.m -> 'result' = '"answered"' AND e.m -> 'status' BETWEEN '200' AND '299'
+              THEN e.m -> 'webhook_id' BETWEEN '1' AND '2147483647' AND e.m -> 'redelivery' BETWEEN '0' AND '2147483647'
+                   AND (e.m -> 'try' BETWEEN '1' AND '2147483647') IS NOT FALSE AND e.m -> 'started_ms_ago' BETWEEN '0' AND '999999999999'
+                   AND e.m -> 'duration_ms' BETWEEN '0' AND '999999999999' END
+        GROUP BY (e.m -> 'webhook_id')::integer, e.m ->> 'message_id', (e.m -> 'redelivery')::integer
+        HAVING count(*) = 1),
+    mine AS MATERIALIZED (
+        SELECT s.n, s.webhook_id, s.message_id, s.redelivery, s.status, s.started_ms_ago, s.duration_ms, r.place, r.retry_count
+        FROM said s
+        CROSS JOIN LATERAL (
+            SELECT r.ctid AS place, r.retry_count FROM @extschema@.rule_webhook_receipts r
+            WHERE r.webhook_id = s.webhook_id AND r.message_id = s.message_id AND r.redelivery = s.redelivery
+              AND r.state = 'leased' AND r.leased_by = p_consumer AND (r.retry_count + 1 = s.try OR s.try IS NULL)
+            FOR UPDATE SKIP LOCKED) r
+        WHERE (SELECT true FROM @extschema@.rule_webhooks w WHERE w.webhook_id = s.webhook_id)
+          AND (SELECT q.status = 'processing' AND q.leased_by = p_consumer FROM @extschema@.rule_webhook_queue q
+               WHERE q.webhook_id = s.webhook_id AND q.message_id = s.message_id AND q.redelivery = s.redelivery) IS NOT TRUE),
+    recorded AS (
+        INSERT INTO @extschema@.rule_webhook_attempts
+            (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome)
+        SELECT m.webhook_id, m.message_id, m.redelivery, m.retry_count + 1, 'stream', p_consumer,
+               v_now - make_interval(secs => m.started_ms_ago / 1000), m.duration_ms, m.status, 'delivered'
+        FROM mine m)
+    SELECT coalesce(array_agg(m.n), '{}'), coalesce(array_agg(DISTINCT m.webhook_id), '{}'),
+           EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
+           OR EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints b WHERE b.failing_since IS NOT NULL),
+           array_agg(m.place)
+    INTO ns, webhook_ids, heeded, v_places FROM mine m;
+    -- They are locked, so they are where they were found: of a lease that a heartbeat renewed in this moment the statement
+    -- above has locked the new row, and would not see it in order to write to it.
+    UPDATE @extschema@.rule_webhook_receipts r
+    SET state = 'done', leased_by = NULL, lease_until = NULL, retry_count = 0, done_at = v_now
+    WHERE r.ctid = ANY (v_places);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_report_plain(text, jsonb) IS
+    'Internal: records those of a batch of reports that are plain deliveries of stream messages, says which and of which webhooks, and whether there is any whose limits or failures a delivery can end.';
