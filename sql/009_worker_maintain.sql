@@ -16,8 +16,6 @@ RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 AS $$
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
-    -- Not a claim's: a worker waits 15 s for one, and a queue of millions takes longer to count.
-    PERFORM @extschema@._rule_queue_measure();
     IF @extschema@._rule_roll_up_due_ms() = 0 THEN
         -- Looking for old rows reads whole tables: not as often as the views need a roll-up.
         IF EXISTS (SELECT FROM @extschema@.rule_engine_upkeep u
@@ -28,6 +26,9 @@ BEGIN
             PERFORM @extschema@._rule_roll_up_closed(100000);
         END IF;
     END IF;
+    -- Not a claim's: a worker waits 15 s for one, and a queue of millions takes longer to count. Behind the roll-up, which counts
+    -- no further than to the first transaction that is open, and would find its own.
+    PERFORM @extschema@._rule_queue_measure();
     -- Still due: it left something, or another session maintains.
     RETURN greatest(1000, least(@extschema@._rule_roll_up_due_ms(), @extschema@._rule_queue_measure_ms()));
 END
