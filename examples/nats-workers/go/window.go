@@ -16,6 +16,8 @@ const (
 	// fullFor is how long an endpoint may use all that it gets before its events make way:
 	// each is sent soon, and yet what stands behind them in the stream waits for all of them.
 	fullFor = time.Second
+	// brisk is an answer so soon that moving the endpoint's events aside would take as long as sending them.
+	brisk = 25 * time.Millisecond
 	// remembered is how long a window outlives its last event. A quick endpoint is done with
 	// all of a claim before the next one, which is to bring more.
 	remembered = 10 * time.Second
@@ -45,7 +47,7 @@ type window struct {
 	// more says that the queue may have rows of it, for which messages leave some
 	// room; wanted that a claim left it out for the lack of it.
 	more, wanted bool
-	full         time.Time // since when each answer finds an event that waits and no room to grow; zero: not now
+	full         time.Time // since when each answer finds an event that waits and no room to grow; zero: not now, or the endpoint is brisk
 	idle         time.Time // since when nothing is in hand and nothing waits; zero: something is or does
 }
 
@@ -214,7 +216,7 @@ func (s *windows) leave(id int32, o outcome) {
 	w := s.byID[id]
 	w.size = resized(w.size, s.most, w.short(), o)
 	switch {
-	case len(w.turns) == 0 || w.size < s.most:
+	case len(w.turns) == 0 || w.size < s.most || o.duration < brisk:
 		w.full = time.Time{}
 	case w.full.IsZero():
 		w.full = time.Now()

@@ -91,15 +91,25 @@ func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
 	require.True(t, in)
 }
 
-func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLong(t *testing.T) {
+func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLongUnlessAnswersAreBrisk(t *testing.T) {
 	s := newWindows(smallWindow)
-	fill(t, s, 1)
-	go func() { _ = s.enter(t.Context(), 1) }()
+	answers := map[int32]outcome{
+		1: {result: "answered", status: 200, duration: brisk},
+		2: {result: "answered", status: 200, duration: brisk - 1},
+	}
+	for id := range answers {
+		fill(t, s, id)
+		go func() { _ = s.enter(t.Context(), id) }()
+	}
 	// Each goes soon: another one waits by then.
 	for began := time.Now(); time.Since(began) < fullFor+patience; time.Sleep(patience / 5) {
-		go func() { _ = s.enter(t.Context(), 1) }()
-		s.leave(1, quick)
+		for id, o := range answers {
+			go func() { _ = s.enter(t.Context(), id) }()
+			s.leave(id, o)
+		}
 	}
+	require.True(t, s.byID[1].behind)
+	require.False(t, s.byID[2].behind)
 	in, err := s.take(t.Context(), 1)
 	require.NoError(t, err)
 	require.False(t, in)

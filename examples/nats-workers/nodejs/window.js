@@ -9,6 +9,8 @@ export const patience = 250;
  * is sent soon, and yet what stands behind them in the stream waits for all of them.
  */
 const fullFor = 1000;
+/** An answer so soon that moving the endpoint's events aside would take as long as sending them, in ms. */
+export const brisk = 25;
 /**
  * How long a window outlives its last event, in ms. A quick endpoint is done with all
  * of a claim before the next one, which is to bring more.
@@ -139,7 +141,7 @@ export class Windows {
   leave(id, o) {
     const w = this.#of(id);
     w.size = resized(w.size, this.most, isShort(w), o);
-    const full = w.turns.length > 0 && w.size >= this.most;
+    const full = w.turns.length > 0 && w.size >= this.most && o.duration >= brisk;
     w.full = full ? Math.min(w.full, performance.now()) : Infinity;
     if (performance.now() - w.full > fullFor) w.behind = true;
     w.busy--;
