@@ -13,7 +13,9 @@ BEGIN
     WITH said AS MATERIALIZED (
         SELECT min(e.n)::integer AS n, (e.m -> 'webhook_id')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
                (e.m -> 'redelivery')::integer AS redelivery, min((e.m -> 'try')::integer) AS try, min((e.m -> 'status')::integer) AS status,
-               min((e.m -> 'started_ms_ago')::double precision) AS started_ms_ago, min((e.m -> 'duration_ms')::real) AS duration_ms
+               min(round((e.m -> 'started_ms_ago')::numeric, 3))::double precision AS started_ms_ago,
+               -- Rounded, since a number that is too small for the type is an error.
+               min(round((e.m -> 'duration_ms')::numeric, 3))::real AS duration_ms
         FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS e (m, n)
         WHERE CASE WHEN e.m -> 'path' = '"stream"' AND e.m -> 'result' = '"answered"' AND e.m -> 'status' BETWEEN '200' AND '299'
               THEN e.m -> 'webhook_id' BETWEEN '1' AND '2147483647' AND e.m -> 'redelivery' BETWEEN '0' AND '2147483647'

@@ -38,9 +38,9 @@ AS $$
         CASE WHEN @extschema@._rule_json_count(m -> 'status') BETWEEN 100 AND 999
              THEN @extschema@._rule_json_count(m -> 'status')::integer END AS status,
         CASE WHEN m ->> 'started_ms_ago' ~ '^[0-9]{1,12}(\.[0-9]+)?$'
-             THEN (m ->> 'started_ms_ago')::double precision ELSE 0 END AS started_ms_ago,
+             THEN round((m ->> 'started_ms_ago')::numeric, 3)::double precision ELSE 0 END AS started_ms_ago,
         CASE WHEN m ->> 'duration_ms' ~ '^[0-9]{1,12}(\.[0-9]+)?$'
-             THEN (m ->> 'duration_ms')::double precision END AS duration_ms
+             THEN round((m ->> 'duration_ms')::numeric, 3)::double precision END AS duration_ms
         -- Kept from being written out wherever a member is used.
         OFFSET 0) v
 $$;

@@ -8,7 +8,7 @@ AS $$
 BEGIN
     PERFORM @extschema@._rule_event_release(mine.queue_id, 'queue', mine.webhook_id, mine.message_id, mine.redelivery, NULL)
     FROM (SELECT q.queue_id, q.webhook_id, q.message_id, q.redelivery FROM @extschema@.rule_webhook_queue q
-          WHERE q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_call = ANY (p_calls)
+          WHERE q.status = 'processing' AND q.lease_until IS NOT NULL AND q.leased_by = p_consumer AND q.lease_call = ANY (p_calls)
           ORDER BY q.webhook_id, q.message_id, q.redelivery FOR UPDATE SKIP LOCKED) mine;
 END
 $$;
@@ -16,7 +16,8 @@ COMMENT ON FUNCTION @extschema@._rule_claims_unanswered(text, bigint[]) IS
     'Internal: gives back, untried, what a worker was leased and never told of.';
 
 -- A lease names the message that it was given for, and a worker has a message in hand once: so the answer can be given again.
--- The event's lock keeps the row's copy from being claimed when the lease has run out meanwhile.
+-- The event's lock keeps the row's copy from being claimed when the lease has run out meanwhile. What is held or disabled by
+-- now is judged as any other.
 CREATE OR REPLACE FUNCTION @extschema@._rule_admitted_before(p_consumer text, p_messages jsonb)
 RETURNS TABLE (n integer, try integer) LANGUAGE plpgsql
 AS $$
@@ -29,7 +30,7 @@ BEGIN
         SELECT m.n, m.webhook_id, m.message_id, m.stream, m.sequence, @extschema@._rule_lease(w.timeout_ms) AS lease
         FROM @extschema@._rule_worker_messages(p_messages) m
         JOIN @extschema@.rule_webhooks w ON w.webhook_id = m.webhook_id
-        WHERE p_messages -> (m.n - 1) -> 'repeated' = 'true' AND m.problem IS NULL
+        WHERE p_messages -> (m.n - 1) -> 'repeated' = 'true' AND m.problem IS NULL AND w.enabled AND w.held_since IS NULL
     LOOP
         CONTINUE WHEN NOT @extschema@._rule_event_lock(v.webhook_id, v.message_id, 0);
         WITH mine AS (

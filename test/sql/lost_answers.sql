@@ -52,7 +52,7 @@ SELECT count(*) FROM rows WHERE status = 'processing';
 -- What nobody has is taken as ever, what has ended is not sent again.
 SELECT verdict, count(*) FROM t.report('w', t.tried('lost', 'new', 200, 1), t.tried('lost', 'both', 200, 1), t.tried('lost', 'tried', 503, 3)) GROUP BY 1 ORDER BY 1;
 SELECT * FROM pg_temp.admitted('w', '{"repeated": true}');
--- As it was answered, whatever has become of the webhook meanwhile.
+-- But not for a webhook that is held by now.
 SELECT rule_webhook_hold(:id, 'why');
 SELECT * FROM pg_temp.admitted('w', '{"repeated": true}');
 SELECT rule_webhook_delete(:id);

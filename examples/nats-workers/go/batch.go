@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
+	"time"
 )
 
 // batcher gathers questions of many goroutines into few round trips. What
 // comes while one is under way goes with the next: an idle worker asks at once,
-// a busy one in large batches, and nobody waits for a timer.
+// a busy one in large batches, and only a call that hangs makes others wait for a timer.
 type batcher[Q, A any] struct {
 	waiting chan asked[Q, A]
 	call    func(context.Context, []Q) ([]A, error)
@@ -31,8 +32,12 @@ type answered[A any] struct {
 // between them cost twice as much as one.
 const lanes = 2
 
-// few questions in a call say that there is no load, and that time counts.
-const few = 4
+const (
+	// few questions in a call say that there is no load, and that time counts.
+	few = 4
+	// A call that takes longer than this hangs, and what waits goes without it.
+	hangs = 100 * time.Millisecond
+)
 
 func newBatcher[Q, A any](most, enough int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
 	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most, enough: enough, size: size}
@@ -44,6 +49,7 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 	var batch []asked[Q, A]
 	bytes, away := 0, 0
 	last := 0 // questions in the latest call
+	late := time.NewTimer(hangs)
 	for {
 		full := len(batch) >= b.most || bytes >= mostBatch
 		if !full {
@@ -59,6 +65,7 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 		if len(batch) > 0 && (away == 0 || away < lanes && (full || quiet || len(batch) >= b.enough)) {
 			away++
 			last = len(batch)
+			late.Reset(hangs)
 			go func(batch []asked[Q, A]) {
 				b.serve(ctx, batch)
 				back <- struct{}{}
@@ -76,6 +83,8 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 			bytes += b.size(next.question)
 		case <-back:
 			away--
+		case <-late.C:
+			last = 0
 		case <-ctx.Done():
 			return
 		}

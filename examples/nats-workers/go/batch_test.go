@@ -41,6 +41,33 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 	})
 }
 
+func TestQuestionsDoNotWaitForACallThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var calls atomic.Int32
+		b := newBatcher(64, 32, nothing, func(ctx context.Context, q []int) ([]int, error) {
+			if calls.Add(1) == 1 {
+				<-ctx.Done()
+			}
+			return q, ctx.Err()
+		})
+		var hung sync.WaitGroup
+		for range 2 * few {
+			hung.Go(func() { _, _ = b.ask(ctx, 1) })
+		}
+		synctest.Wait()
+		go b.run(ctx)
+		synctest.Wait()
+		began := time.Now()
+		_, err := b.ask(ctx, 2)
+		require.NoError(t, err)
+		require.LessOrEqual(t, time.Since(began), hangs)
+		cancel()
+		hung.Wait()
+	})
+}
+
 func TestASecondCallIsMadeForEnoughQuestionsOrWhenThereIsLittleToDo(t *testing.T) {
 	for name, c := range map[string]struct{ first, few, rest int }{
 		"under load": {first: 8, few: 7, rest: 1},

@@ -297,6 +297,10 @@ func (d *database) claim(ctx context.Context, limit int, streams []string, rooms
 		}
 		return rs.Err()
 	})
+	if err != nil {
+		// A heartbeat gives them back.
+		rows = nil
+	}
 	return rows, start, err
 }
 
