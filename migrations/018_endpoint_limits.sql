@@ -58,7 +58,4 @@ CREATE TABLE @extschema@.rule_webhook_slots (
     CONSTRAINT rule_webhook_slots_pkey PRIMARY KEY (webhook_id, message_id, redelivery)
 );
 
--- Its result is another from here on.
-DROP FUNCTION IF EXISTS @extschema@._rule_due_webhooks(timestamptz);
-
 \endif

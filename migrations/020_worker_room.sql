@@ -33,10 +33,6 @@ $psql$;
 
 -- Their arguments or results are others from here on.
 DROP FUNCTION IF EXISTS @extschema@._rule_claim_post(text, integer);
-DROP FUNCTION IF EXISTS @extschema@._rule_due_webhooks(timestamptz);
-DROP FUNCTION IF EXISTS @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean);
-DROP FUNCTION IF EXISTS @extschema@._rule_pgmq_claim(text, integer, timestamptz);
-DROP FUNCTION IF EXISTS @extschema@._rule_events_take(text, integer[], text[], text[], bigint[], text[]);
 DROP FUNCTION IF EXISTS @extschema@._rule_worker_messages(jsonb);
 
 \endif

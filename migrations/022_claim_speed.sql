@@ -43,9 +43,4 @@ DROP INDEX @extschema@.rule_webhook_queue_due_idx;
 CREATE INDEX rule_webhook_queue_due_idx ON @extschema@.rule_webhook_queue ((webhook_id + 0), next_retry_at, queue_id)
     INCLUDE (webhook_id) WHERE status = 'pending';
 
--- Their arguments are others from here on.
-DROP FUNCTION IF EXISTS @extschema@._rule_due_webhooks(timestamptz, jsonb);
-DROP FUNCTION IF EXISTS @extschema@._rule_due_rows(integer, integer, timestamptz, bigint[], boolean, jsonb);
-DROP FUNCTION IF EXISTS @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb);
-
 \endif

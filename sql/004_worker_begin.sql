@@ -6,10 +6,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_worker_begin(p_consumer text, p_dur
 RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- What is plainly a name is not looked at twice.
-    IF p_consumer ~ '^[!-~]{1,255}$' IS NOT TRUE THEN
-        PERFORM @extschema@._rule_check_name(p_consumer, 'consumer name');
-    END IF;
+    PERFORM @extschema@._rule_check_name(p_consumer, 'consumer name');
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         PERFORM @extschema@._rule_refuse(
             format('workers cannot be served in a %s transaction', upper(current_setting('transaction_isolation'))),

@@ -33,10 +33,8 @@ BEGIN
     SELECT * INTO v_plain FROM @extschema@._rule_report_plain(p_consumer, p_attempts);
     IF cardinality(v_plain.ns) = jsonb_array_length(p_attempts) THEN
         RETURN QUERY SELECT p.n, 'done', NULL::integer, NULL::text FROM unnest(v_plain.ns) AS p (n) ORDER BY p.n;
-        IF v_plain.heeded THEN
-            PERFORM @extschema@._rule_limit_wake(v_plain.webhook_ids);
-            PERFORM @extschema@._rule_endpoints_note(v_plain.webhook_ids, v_ill, v_ill_statuses, v_ill_ms_ago);
-        END IF;
+        PERFORM @extschema@._rule_limit_wake(v_plain.webhook_ids);
+        PERFORM @extschema@._rule_endpoints_note(v_plain.webhook_ids, v_ill, v_ill_statuses, v_ill_ms_ago);
         RETURN;
     END IF;
     FOR v IN SELECT * FROM @extschema@._rule_leased(p_consumer, p_attempts) LOOP

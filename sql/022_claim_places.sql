@@ -20,7 +20,7 @@ AS $$
     SELECT ((@extschema@._rule_claim_marks() ->> p_what)::timestamptz BETWEEN p_now AND p_now + interval '60 seconds') IS TRUE
 $$;
 COMMENT ON FUNCTION @extschema@._rule_claim_spares(text, timestamptz) IS
-    'Internal: whether this session''s claims go without reading all of something for now.';
+    'Internal: whether a long read a moment ago spares this session''s claims the next one.';
 
 -- Entries of rows that nobody sees any more are counted with the others; without track_counts none is.
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_spare(p_what text, p_began timestamptz, p_entries_read bigint)
