@@ -246,7 +246,7 @@ require_writable(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot publish in a read-only transaction"),
-				 errhint("Publish in a transaction that is READ WRITE.")));
+				 errhint("Publish in a transaction that is READ WRITE, on the primary.")));
 	PreventCommandIfParallelMode("publishing");
 }
 
