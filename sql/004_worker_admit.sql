@@ -121,7 +121,14 @@ BEGIN
 
     INSERT INTO @extschema@.rule_webhook_drops (webhook_id, message_id, transaction, reason, worker)
     SELECT v_webhook_ids[i], v_message_ids[i], v_transactions[i], v_reasons[i], p_consumer
-    FROM generate_subscripts(v_verdicts, 1) i WHERE v_verdicts[i] = 'drop' ORDER BY i;
+    FROM generate_subscripts(v_verdicts, 1) i
+    -- A message that was read ahead comes again.
+    WHERE v_verdicts[i] = 'drop' AND p_messages -> (i - 1) -> 'early' IS DISTINCT FROM 'true'
+      -- The very message that was delivered is no second copy: its ack was lost, or it was read ahead.
+      AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_receipts r
+                      WHERE r.webhook_id = v_webhook_ids[i] AND r.message_id = v_message_ids[i] AND r.redelivery = 0
+                        AND r.state = 'done' AND r.stream = v_streams[i] AND r.sequence = v_sequences[i])
+    ORDER BY i;
 
     RETURN QUERY SELECT * FROM unnest(array(SELECT generate_subscripts(v_verdicts, 1)), v_verdicts, v_reasons, v_waits, v_tries);
 END

@@ -27,6 +27,7 @@ BEGIN
             || jsonb_build_object('claim_room', has_function_privilege(
                    CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
                    '@extschema@.rule_worker_claim(text, integer, text[], jsonb, bigint)', 'EXECUTE'))
+            || jsonb_build_object('places', @extschema@._rule_worker_places(p_consumer))
             || CASE WHEN v_wanted <> '{}' THEN jsonb_build_object('streams', v_wanted) ELSE '{}' END;
 END
 $$;

@@ -55,5 +55,20 @@ SELECT queue_group, messages_delivered, messages_acknowledged, messages_pending,
 FROM rule_nats_consumer_stats WHERE stream_name = 'WEBHOOKS';
 SELECT verdict FROM rule_worker_heartbeat('w1', '"x"', NULL);
 
+-- The live processes of a group that take from a stream share what stands behind a backlog: not another group's, not one that
+-- takes from the queue alone, has stopped, or says nothing any more.
+DELETE FROM rule_nats_consumer_stats;
+SELECT c.consumer, settings -> 'places' AS places
+FROM (VALUES ('p3', 'g'), ('p1', 'g'), ('queue-only', 'g'), ('stopped', 'g'), ('silent', 'g'), ('other', 'h')) AS c (consumer, of)
+CROSS JOIN LATERAL rule_worker_hello(c.consumer, c.of, '1.0', '{}', '{WEBHOOKS}');
+SELECT lost -> 'places' AS stopped
+FROM rule_worker_heartbeat('stopped', '[{"stream": "WEBHOOKS", "group": "g", "active": false}]', '{}');
+UPDATE rule_nats_consumer_stats SET last_active_at = now() - interval '16 seconds' WHERE consumer_name = 'silent';
+SELECT lost -> 'places' AS queue_only
+FROM rule_worker_heartbeat('queue-only', '[{"stream": "rule_webhook_queue", "group": "g"}, {"stream": "WEBHOOKS", "group": "g"}]', '{}');
+SELECT c.consumer, lost -> 'places' AS places
+FROM unnest('{p3, p1, other}'::text[]) AS c (consumer)
+CROSS JOIN LATERAL rule_worker_heartbeat(c.consumer, '[]', '{}');
+
 SELECT rule_webhook_delete(webhook_id) FROM rule_webhooks;
 DELETE FROM rule_nats_consumer_stats;

@@ -34,6 +34,7 @@ type message struct {
 	Sequence    uint64  `json:"sequence"`
 	AgeMS       int64   `json:"age_ms"`
 	Overflow    bool    `json:"overflow,omitempty"` // more than the worker takes of its webhook
+	Early       bool    `json:"early,omitempty"`    // read ahead of the consumer, which still has it
 	Repeated    bool    `json:"repeated,omitempty"` // asked before, and the answer may have been lost
 	Payload     *string `json:"payload,omitempty"`
 }
@@ -41,11 +42,10 @@ type message struct {
 func (m message) size() int { return len(deref(m.Payload)) }
 
 // carry takes one message of the stream all the way. The message is settled
-// with NATS only after the database has said how.
-func (w *worker) carry(msg jetstream.Msg) {
-	free := sync.OnceFunc(func() { w.slots.stream.give(1) })
+// with NATS only after the database has said how. from is what its slot is of.
+func (w *worker) carry(e *event, m message, from slots) {
+	free := sync.OnceFunc(func() { from.give(1) })
 	defer free()
-	e, m := w.open(msg)
 	if !w.held.addMessage(e) {
 		// It came again while it is in hand.
 		w.nak(e, inHandStill)
@@ -68,10 +68,14 @@ func (w *worker) carry(msg jetstream.Msg) {
 			free()
 		}
 	}
-	v, err := w.admits.ask(w.asking, m)
+	admits := w.admits
+	if e.early() {
+		admits = w.early
+	}
+	v, err := admits.ask(w.asking, m)
 	if err == nil && v.verdict == "payload" && m.Payload == nil {
 		m.Payload = encoded(e.body)
-		v, err = w.admits.ask(w.asking, m)
+		v, err = admits.ask(w.asking, m)
 	}
 	if err != nil {
 		w.putAside(e, err)
@@ -117,8 +121,11 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 		e.stream, e.sequence = md.Stream, md.Sequence.Stream
 		m.Stream, m.Sequence = md.Stream, md.Sequence.Stream
 		m.AgeMS = max(0, w.link.now().Sub(md.Timestamp).Milliseconds())
-		w.metrics.taken.WithLabelValues("stream").Inc()
-		w.stats.took(md.NumDelivered, md.NumPending)
+		if m.Early = e.early(); !m.Early {
+			w.metrics.taken.WithLabelValues("stream").Inc()
+			w.stats.took(md.NumDelivered, md.NumPending)
+			w.backlog.came(e.webhookID, md.NumPending)
+		}
 	}
 	return e, m
 }
@@ -194,6 +201,9 @@ func (w *worker) settle(e *event, v verdict) {
 	}
 	switch v.verdict {
 	case "done", "drop", "queued", "dead":
+		if e.early() {
+			return
+		}
 		if sent, err := w.acks.ask(w.telling, e.msg); err == nil && sent {
 			w.stats.acknowledged.Add(1)
 		}

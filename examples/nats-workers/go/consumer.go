@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -88,15 +89,22 @@ func (w *worker) session(working func()) error {
 		}
 	}
 	w.link.there.Store(true)
-	if _, err := w.db.hello(w.taking, false, []string{w.cfg.stream}); err != nil {
+	hi, err := w.db.hello(w.taking, false, []string{w.cfg.stream})
+	if err != nil {
 		return err
 	}
+	w.takePlace(hi.Places)
 	w.link.met.Store(true)
 	working()
 	w.nats.over()
 	if consumer == nil {
 		return w.watchStream()
 	}
+	reading, stop := context.WithCancel(w.taking)
+	var reader sync.WaitGroup
+	reader.Go(func() { w.readAhead(reading) })
+	defer reader.Wait()
+	defer stop()
 	for {
 		n, err := w.slots.stream.take(w.taking)
 		if err != nil {
@@ -212,14 +220,16 @@ func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error
 			continue
 		}
 		taken++
-		w.load.add(len(msg.Data()))
+		e, m := w.open(msg)
+		w.load.add(len(e.body))
 		w.busy.Go(func() {
-			defer w.load.remove(len(msg.Data()))
-			w.carry(msg)
+			defer w.load.remove(len(e.body))
+			w.carry(e, m, w.slots.stream)
 		})
 	}
 	if taken == 0 {
 		w.stats.pending.Store(0)
+		w.backlog.over()
 	}
 	return taken, batch.Error()
 }

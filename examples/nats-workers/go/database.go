@@ -35,9 +35,9 @@ type database struct {
 
 func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
 	pc := cfg.database.Copy()
-	// The lanes of admit and report, claim, endpoints, heartbeat and maintenance, one
+	// The lanes of admit for either way to read the stream, and of report, claim, endpoints, heartbeat and maintenance, one
 	// more each for the second calls that ask for a payload.
-	pc.MaxConns = 2*lanes + 5
+	pc.MaxConns = 3*lanes + 5
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
@@ -168,7 +168,8 @@ type settings struct {
 	// for, as NATS wants them.
 	Streams map[string]json.RawMessage `json:"streams"`
 	// ClaimRoom says that claim may be told what there is room for.
-	ClaimRoom bool `json:"claim_room"`
+	ClaimRoom bool   `json:"claim_room"`
+	Places    places `json:"places"`
 }
 
 var capabilities = []string{"post", "publish", "v1", "v1a"}
@@ -373,7 +374,7 @@ func verdicts(ctx context.Context, d *database, n int, try, call string, members
 }
 
 // heartbeat answers which of the holds are lost.
-func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost holds, err error) {
+func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost losses, err error) {
 	held.Unanswered = d.lost.all()
 	err = d.call(ctx, "heartbeat", true, func(ctx context.Context, schema string) error {
 		t, err := json.Marshal(totals)
@@ -390,7 +391,7 @@ func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (w
 		if err != nil {
 			return err
 		}
-		word, lost = deref(verdict), holds{}
+		word, lost = deref(verdict), losses{}
 		if text == nil {
 			return nil
 		}

@@ -6,7 +6,9 @@
 // touches no table. It does two things:
 //
 //	stream: fetch a message, ask admit, send, report, and only then ack,
-//	        nak or drop it as the report's verdict says   (carry.go)
+//	        nak or drop it as the report's verdict says   (carry.go);
+//	        behind a backlog of a few webhooks, the same for
+//	        messages that are read before their turn      (ahead.go)
 //	queue:  claim rows, send or publish, report            (queue.go),
 //	        woken when there are some                      (listen.go)
 //

@@ -47,6 +47,12 @@ type holds struct {
 	Unanswered []int64 `json:"unanswered,omitempty"`
 }
 
+// losses is what a heartbeat is answered.
+type losses struct {
+	holds
+	Places places `json:"places"`
+}
+
 type receipt struct {
 	webhookID  int32
 	messageID  string
@@ -89,6 +95,7 @@ func (w *worker) heartbeat(ctx context.Context) {
 	if err != nil {
 		return // the calls that carry events say what is wrong; leases run on
 	}
+	w.takePlace(lost.Places)
 	queue, receipts := map[int64]bool{}, map[receipt]bool{}
 	for _, id := range lost.Queue {
 		queue[id] = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,6 +33,7 @@ type worker struct {
 	settings  settings
 
 	admits  *batcher[message, verdict]
+	early   *batcher[message, verdict] // for what must not wait for a backlog to be judged
 	reports *batcher[attempt, verdict]
 	acks    *batcher[jetstream.Msg, bool]
 
@@ -39,7 +41,9 @@ type worker struct {
 	missed          time.Time // when the stream was last missing
 	nats, strangers complaint
 	upkeep          complaint
-	slots           struct{ stream, queue slots }
+	slots           struct{ stream, ahead, queue slots }
+	backlog         backlog               // of the stream
+	place           atomic.Pointer[place] // nil: the database gave none
 	siding          siding
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled
@@ -59,6 +63,7 @@ func newWorker(cfg *config) *worker {
 	// Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
 	// batches worth their flush to disk.
 	w.slots.stream, w.slots.queue = newSlots(2*cfg.batch), newSlots(cfg.batch)
+	w.slots.ahead = newSlots(2 * cfg.batch)
 	w.windows = newWindows(cfg.batch)
 	return w
 }
@@ -86,9 +91,11 @@ func (w *worker) run(ctx context.Context) error {
 	}
 
 	w.admits = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
+	w.early = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
 	w.reports = newBatcher(2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
 	w.acks = newBatcher(mostAdmitted, 1, func(jetstream.Msg) int { return 0 }, w.ack)
 	go w.admits.run(w.telling)
+	go w.early.run(w.telling)
 	go w.reports.run(w.telling)
 	go w.acks.run(w.telling)
 	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)

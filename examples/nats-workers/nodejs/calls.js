@@ -4,7 +4,8 @@
  * @typedef {import("./database.js").Database} Database
  * @typedef {{verdict: string, reason: string, wait: number, try: number, start: number}} Verdict
  * @typedef {{source: string, lease: number, heartbeatMS: number, pollMS: number, endpointsMS: number,
- *   streams: Record<string, any>}} Welcome
+ *   streams: Record<string, any>, places: Places}} Welcome
+ * @typedef {Record<string, [number, number]>} Places by stream, which of how many processes this one is
  * @typedef {{queueID: number, action: string, webhookID: number, messageID: string, redelivery: number,
  *   try: number, body: Buffer, stream: string, subject: string, headers: Record<string, string>}} Claimed
  * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
@@ -31,7 +32,7 @@ export function hello(db, signal, streams, options) {
     return {
       source: row.source_id, lease: row.lease_ms,
       heartbeatMS: s.heartbeat_ms ?? 5000, pollMS: s.poll_ms ?? 250, endpointsMS: s.endpoints_ms ?? 1000,
-      streams: s.streams ?? {},
+      streams: s.streams ?? {}, places: s.places ?? {},
     };
   }, options);
 }
@@ -150,7 +151,7 @@ function verdicts(db, signal, n, members, column, name) {
  * @param {AbortSignal} signal
  * @param {object[]} totals
  * @param {{queue: number[], receipts: [number, string, number][]}} held
- * @returns {Promise<{queue?: number[], receipts?: [number, string, number][]}>}
+ * @returns {Promise<{queue?: number[], receipts?: [number, string, number][], places?: Places}>}
  */
 export function heartbeat(db, signal, totals, held) {
   return db.call(signal, "heartbeat", async (schema, query) => {

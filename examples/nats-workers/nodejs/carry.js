@@ -1,10 +1,11 @@
 import { Ended, sleep } from "./context.js";
+import { Early } from "./early.js";
 import { Event } from "./event.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
 import { once } from "./slots.js";
 import { plain, said } from "./text.js";
-import { header, headersOf, messageIDOf, traceparentOf, webhookIDOf } from "./wire.js";
+import { header, messageIDOf, traceparentOf, webhookIDOf } from "./wire.js";
 
 // A message that the database cannot judge comes back after this long.
 const setAside = 60_000;
@@ -20,23 +21,23 @@ const inHandStill = 5000;
 /**
  * What admit is told about a message. What a header does not hold, or holds
  * malformed, is for the database to judge. overflow: it is more than the worker
- * takes of its webhook.
+ * takes of its webhook. early: it was read ahead of the consumer, which still has it.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
  *   transaction: string | null, traceparent?: string, stream: string, sequence: number, age_ms: number,
- *   overflow?: true, payload?: string}} Told
+ *   overflow?: true, early?: true, payload?: string}} Told
  */
 
 /**
  * Takes one message of the stream all the way. The message is settled with NATS
  * only after the database has said how.
  * @param {Worker} w
- * @param {import("./message.js").Message} msg
+ * @param {{e: Event, told: Told}} opened
+ * @param {import("./slots.js").Slots} from what its slot is of
  */
-export async function carry(w, msg) {
-  const free = once(() => w.slots.stream.give());
-  const { e, told } = open(w, msg);
+export async function carry(w, { e, told }, from) {
+  const free = once(() => from.give());
   if (!w.held.addMessage(e)) {
-    msg.nak(inHandStill);
+    e.msg?.nak(inHandStill);
     free();
     return;
   }
@@ -45,7 +46,7 @@ export async function carry(w, msg) {
   let aside = false;
   w.load.add(e.body.length);
   try {
-    inHand = await taken(w, msg, e);
+    inHand = await taken(w, e);
     aside = !inHand && w.siding.enter();
     if (aside) free();
     const v = await admitted(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) });
@@ -80,31 +81,31 @@ export async function carry(w, msg) {
 /**
  * Waits until the event may be in hand, or is too many.
  * @param {Worker} w
- * @param {import("./message.js").Message} msg
  * @param {Event} e
  */
-async function taken(w, msg, e) {
+async function taken(w, e) {
   try {
     return await w.windows.take(w.taking, e.webhookID);
   } catch (err) {
-    msg.nak();
+    e.msg?.nak();
     throw err;
   }
 }
 
 /** @param {Worker} w @param {Event} e @param {Told} told */
 async function admitted(w, e, told) {
-  const v = await w.admits.ask(w.asking, told);
-  return v.verdict === "payload" && !told.payload ? w.admits.ask(w.asking, { ...told, payload: encoded(e.body) }) : v;
+  const admits = e.msg instanceof Early ? w.early : w.admits;
+  const v = await admits.ask(w.asking, told);
+  return v.verdict === "payload" && !told.payload ? admits.ask(w.asking, { ...told, payload: encoded(e.body) }) : v;
 }
 
 /**
  * Reads a message without judging it.
  * @param {Worker} w
- * @param {import("./message.js").Message} msg
+ * @param {import("./event.js").StreamMessage} msg
  */
-function open(w, msg) {
-  const headers = headersOf(msg.msg);
+export function open(w, msg) {
+  const { headers } = msg;
   const webhookID = webhookIDOf(headers.get(header.webhook_id));
   const text = (/** @type {string} */ name) => headers.has(name) ? plain(headers.get(name) ?? "", 4096) : null;
   const { stream, sequence } = msg;
@@ -123,8 +124,13 @@ function open(w, msg) {
     stream, sequence,
     age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
   };
-  w.metrics.taken.inc({ path: "stream" });
-  w.stats.took(msg.deliveries, msg.pending);
+  if (msg instanceof Early) {
+    told.early = true;
+  } else {
+    w.metrics.taken.inc({ path: "stream" });
+    w.stats.took(msg.deliveries, msg.pending);
+    w.backlog.came(webhookID, msg.pending);
+  }
   return { e, told };
 }
 
@@ -198,6 +204,7 @@ async function settle(w, e, v) {
   }
   switch (v.verdict) {
     case "done": case "drop": case "queued": case "dead":
+      if (e.msg instanceof Early) return;
       try {
         await e.msg.doubleAck();
         w.stats.acknowledged++;

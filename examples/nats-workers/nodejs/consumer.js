@@ -1,9 +1,10 @@
 import { AckPolicy, DeliverPolicy, JetStreamApiCodes, JetStreamApiError, ReplayPolicy } from "@nats-io/jetstream";
 
+import { readAhead } from "./ahead.js";
 import * as calls from "./calls.js";
-import { carry } from "./carry.js";
+import { carry, open } from "./carry.js";
 import { ConfigError, wrong } from "./config.js";
-import { Ended, sleep } from "./context.js";
+import { Ended, onEnd, sleep } from "./context.js";
 import { fetch, fetchWait } from "./fetch.js";
 import { Message } from "./message.js";
 import { makeStream } from "./missing.js";
@@ -81,16 +82,26 @@ async function session(w, working) {
     await findConsumer(w);
   }
   w.link.there = true;
-  await calls.hello(w.db, w.taking, [name]);
+  const hi = await calls.hello(w.db, w.taking, [name]);
+  w.takePlace(hi.places);
   w.link.met = true;
   working();
   w.nats.over();
-  while (!w.taking.aborted) {
-    if (w.cfg.doStream) {
-      await fetchSome(w);
-    } else if (await sleep(w.taking, fetchWait)) {
-      await findStream(w);
-    }
+  if (w.cfg.doStream) return takeAll(w);
+  while (await sleep(w.taking, fetchWait)) await findStream(w);
+}
+
+/** Takes messages until the stream fails or nothing is taken any more. @param {Worker} w */
+async function takeAll(w) {
+  const over = new AbortController();
+  const forget = onEnd(w.taking, () => over.abort());
+  const reading = readAhead(w, over.signal);
+  try {
+    while (!w.taking.aborted) await fetchSome(w);
+  } finally {
+    forget();
+    over.abort();
+    await reading;
   }
 }
 
@@ -158,10 +169,14 @@ async function fetchSome(w) {
         msg.nak(); // it was not looked at: another worker's
       } else {
         taken++;
-        w.busy.go(() => carry(w, msg));
+        const opened = open(w, msg);
+        w.busy.go(() => carry(w, opened, w.slots.stream));
       }
     }
-    if (taken === 0) w.stats.pending = 0;
+    if (taken === 0) {
+      w.stats.pending = 0;
+      w.backlog.over();
+    }
   } finally {
     w.slots.stream.give(n - taken);
   }

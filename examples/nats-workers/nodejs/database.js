@@ -44,7 +44,7 @@ export class Database {
     };
     // The lanes of admit and report, claim, endpoints, heartbeat and maintenance, one
     // more each for the second calls that ask for a payload.
-    this.pool = new pg.Pool({ ...this.config, max: 2 * lanes + 5 });
+    this.pool = new pg.Pool({ ...this.config, max: 3 * lanes + 5 });
     // A connection that breaks says so to who uses it; an error event that nobody
     // hears would end the process.
     this.pool.on("error", () => {});

@@ -1,3 +1,5 @@
+/** @typedef {import("./message.js").Message | import("./early.js").Early} StreamMessage */
+
 /** One payload for one webhook while this process has it. */
 export class Event {
   queueID = 0; // 0 on the stream path
@@ -10,7 +12,7 @@ export class Event {
   trace = "";
   stream = "";
   sequence = 0;
-  /** Absent on the queue path. @type {import("./message.js").Message | undefined} */
+  /** Absent on the queue path. @type {StreamMessage | undefined} */
   msg;
 
   // The end of the lease on the process's own monotonic clock, which nobody sets

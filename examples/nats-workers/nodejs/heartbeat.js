@@ -45,6 +45,7 @@ async function heartbeat(w, signal) {
   } catch {
     return; // the calls that carry events say what is wrong; leases run on
   }
+  w.takePlace(lost.places);
   const queue = new Set(lost.queue);
   const receipts = new Set(lost.receipts?.map((r) => JSON.stringify(r)));
   for (const e of renewing) {

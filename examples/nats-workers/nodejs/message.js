@@ -1,3 +1,5 @@
+import { headersOf } from "./wire.js";
+
 /** A message of the stream, as JetStream's consumers deliver it, and the ways to settle it. */
 export class Message {
   /**
@@ -22,6 +24,10 @@ export class Message {
 
   get data() {
     return this.msg.data;
+  }
+
+  get headers() {
+    return headersOf(this.msg);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { Backlog } from "./backlog.js";
 import { Batcher } from "./batch.js";
 import { Busy } from "./busy.js";
 import * as calls from "./calls.js";
@@ -41,6 +42,13 @@ export class Worker {
   busy = new Busy();
   link = new Link();
   held = new Holdings();
+  backlog = new Backlog(); // of the stream
+  /**
+   * Of this process among those that take from the stream: each reads all, and carries
+   * its part. Absent when the database gave none.
+   * @type {{index: number, of: number} | undefined}
+   */
+  place;
   missed = -Infinity; // when the stream was last missing
   nats = new Complaint();
   strangers = new Complaint();
@@ -63,12 +71,14 @@ export class Worker {
     this.sender = new Sender(cfg.batch, cfg.allow);
     // Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
     // batches worth their flush to disk.
-    this.slots = { stream: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
+    this.slots = { stream: new Slots(2 * cfg.batch), ahead: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
     this.siding = new Siding();
     this.windows = new Windows(cfg.batch);
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
-    this.admits = new Batcher(this.telling, calls.mostAdmitted, sizeOf,
+    const admitting = () => new Batcher(this.telling, calls.mostAdmitted, sizeOf,
       (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));
+    this.admits = admitting();
+    this.early = admitting(); // for what must not wait for a backlog to be judged
     this.reports = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
       (signal, /** @type {import("./report.js").Attempt[]} */ some) => calls.report(db, signal, some));
   }
@@ -118,6 +128,12 @@ export class Worker {
       this.#stop.abort();
     }
     return undefined;
+  }
+
+  /** @param {import("./calls.js").Places} [places] */
+  takePlace(places = {}) {
+    const [index, of] = places[this.cfg.stream] ?? [0, 0];
+    this.place = index < of ? { index, of } : undefined;
   }
 
   /** Waits for the database and introduces this process to it. */

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	aheadEvery = 10 * time.Millisecond
+	// mostAhead bounds what is asked for at a time, and so what reading ahead costs the server.
+	mostAhead = 64
+	// mostLater bounds the messages that wait to be read once more.
+	mostLater = 4096
+	// outrun is how far behind the stream's end it is no use to read: what was stored meanwhile is left to the consumer.
+	outrun = 2 * time.Second
+	// aheadPause is for a server that does not let itself be read.
+	aheadPause = time.Minute
+)
+
+// place is this process's among those that take from the stream: each reads all, and carries its part.
+type place struct{ index, of uint64 }
+
+// places is how the database tells them, by stream.
+type places map[string][2]uint64
+
+func (w *worker) takePlace(given places) {
+	if p, ok := given[w.cfg.stream]; ok && p[0] < p[1] {
+		w.place.Store(&place{p[0], p[1]})
+	} else {
+		w.place.Store(nil)
+	}
+}
+
+// readAhead reads past a backlog what a few webhooks' messages would hold up until each of them is sent or moved.
+// What was read so is carried as if the consumer had delivered it. The consumer does deliver it when its turn
+// comes, and the database knows then what became of it; so all that goes wrong here is made good by the consumer.
+func (w *worker) readAhead(ctx context.Context) {
+	for sleep(ctx, aheadEvery) == nil {
+		if w.place.Load() == nil || !w.backlog.holdsUp() {
+			continue
+		}
+		if err := w.passBacklog(ctx); err != nil && ctx.Err() == nil {
+			w.nats.say("cannot read past a backlog: "+oneLine(err.Error()), "stream", w.cfg.stream)
+			_ = sleep(ctx, aheadPause)
+		}
+	}
+}
+
+// passBacklog reads what is stored from now on, while there is a backlog.
+func (w *worker) passBacklog(ctx context.Context) error {
+	r := &reading{subject: w.cfg.subject}
+	for n := 1; w.backlog.holdsUp(); {
+		if r.stream == nil || w.link.now().Sub(r.last) > outrun {
+			stream, err := w.findStream()
+			if err != nil {
+				return err
+			}
+			r.stream, r.next, r.last = stream, stream.CachedInfo().State.LastSeq+1, w.link.now()
+		}
+		if err := w.load.wait(ctx); err != nil {
+			return err
+		}
+		found, more, err := r.read(ctx, n)
+		if err != nil {
+			return err
+		}
+		for _, raw := range found {
+			if err := w.carryEarly(ctx, &early{raw: raw, stream: w.cfg.stream, again: r.again}); err != nil {
+				return err
+			}
+		}
+		if more {
+			n = min(2*n, mostAhead)
+		} else {
+			n, r.last = 1, w.link.now()
+		}
+		if err := sleep(ctx, aheadEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryEarly sets a message on its way that is for this process and not of the backlog itself.
+func (w *worker) carryEarly(ctx context.Context, msg *early) error {
+	at := w.place.Load()
+	if at == nil || msg.raw.Sequence%at.of != at.index {
+		return nil
+	}
+	e, m := w.open(msg)
+	if w.backlog.of(e.webhookID) {
+		return nil
+	}
+	select {
+	case <-w.slots.ahead:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.load.add(len(e.body))
+	w.busy.Go(func() {
+		defer w.load.remove(len(e.body))
+		w.carry(e, m, w.slots.ahead)
+	})
+	return nil
+}
+
+// reading is how far a stream was read.
+type reading struct {
+	stream  jetstream.Stream
+	subject string
+	next    uint64    // nothing was read from here on
+	last    time.Time // when the newest that was read was stored, on the server's clock
+
+	mu    sync.Mutex
+	later []dated // to be read once more
+}
+
+type dated struct {
+	sequence uint64
+	at       time.Time
+}
+
+// again has a message read once more after a while, where there is room.
+func (r *reading) again(sequence uint64, wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.later) < mostLater {
+		r.later = append(r.later, dated{sequence, time.Now().Add(wait)})
+	}
+}
+
+// due takes out those whose time has come.
+func (r *reading) due(most int) (sequences []uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	left := r.later[:0]
+	for _, d := range r.later {
+		if len(sequences) < most && time.Now().After(d.at) {
+			sequences = append(sequences, d.sequence)
+		} else {
+			left = append(left, d)
+		}
+	}
+	r.later = left
+	return sequences
+}
+
+// read answers up to n new messages and those that were to be read again, and whether there may be more new ones.
+func (r *reading) read(ctx context.Context, n int) (messages []*jetstream.RawStreamMsg, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	again := r.due(mostAhead)
+	found := make([]*jetstream.RawStreamMsg, n+len(again))
+	errs := make([]error, len(found))
+	var asked sync.WaitGroup
+	for i := range found {
+		asked.Go(func() {
+			switch {
+			case i == 0:
+				// The one that passes a gap, however large.
+				found[i], errs[i] = r.stream.GetMsg(ctx, r.next, jetstream.WithGetMsgSubject(r.subject))
+			case i < n:
+				found[i], errs[i] = r.stream.GetMsg(ctx, r.next+uint64(i))
+			default:
+				found[i], errs[i] = r.stream.GetMsg(ctx, again[i-n])
+			}
+			if errors.Is(errs[i], jetstream.ErrMsgNotFound) {
+				errs[i] = nil
+			}
+		})
+	}
+	asked.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, false, err
+	}
+	expected := r.next + uint64(n)
+	r.pass(found[:n])
+	for i, raw := range found {
+		twice := i > 0 && i < n && raw != nil && found[0] != nil && raw.Sequence == found[0].Sequence
+		if raw != nil && !twice && matchesAny(r.subject, []string{raw.Subject}) {
+			messages = append(messages, raw)
+		}
+	}
+	return messages, r.next >= expected, nil
+}
+
+// pass moves on behind the last of the new messages. One that was not there while another behind it was may have been
+// stored in that moment, and is read again.
+func (r *reading) pass(found []*jetstream.RawStreamMsg) {
+	first, end := r.next, r.next
+	for _, raw := range found {
+		if raw != nil && raw.Sequence >= end {
+			end, r.last = raw.Sequence+1, raw.Time
+		}
+	}
+	for i := range found {
+		sequence := first + uint64(i)
+		if found[i] == nil && sequence < end && (found[0] == nil || sequence > found[0].Sequence) {
+			r.again(sequence, 0)
+		}
+	}
+	r.next = end
+}
+
+// early is a message that was read from the stream. It is settled when the consumer delivers it.
+type early struct {
+	jetstream.Msg // nil: for what nobody asks of it
+	raw           *jetstream.RawStreamMsg
+	stream        string
+	again         func(sequence uint64, wait time.Duration)
+}
+
+func (m *early) Data() []byte { return m.raw.Data }
+
+func (m *early) Headers() nats.Header { return m.raw.Header }
+
+func (m *early) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{Stream: m.stream, Sequence: jetstream.SequencePair{Stream: m.raw.Sequence}, Timestamp: m.raw.Time}, nil
+}
+
+// Nak leaves the message to the consumer.
+func (m *early) Nak() error { return nil }
+
+func (m *early) NakWithDelay(wait time.Duration) error {
+	m.again(m.raw.Sequence, wait)
+	return nil
+}
+
+func (m *early) InProgress() error { return nil }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// come has so many messages come, of each webhook in turn.
+func (b *backlog) come(n, pending int, webhooks ...int32) {
+	for i := range n {
+		b.came(webhooks[i%len(webhooks)], uint64(pending))
+	}
+}
+
+func TestAFewWebhooksHoldUpOthersWithALongBacklog(t *testing.T) {
+	var b backlog
+	b.come(lookedAt/2-1, manyPending, 1)
+	require.False(t, b.holdsUp(), "too little was seen")
+	b.come(1, manyPending, 1)
+	require.True(t, b.holdsUp())
+	require.True(t, b.of(1))
+	require.False(t, b.of(2))
+
+	b.come(1, manyPending-1, 1)
+	require.False(t, b.holdsUp(), "what is left is passed in no time")
+	b.come(1, manyPending, 1)
+	require.True(t, b.holdsUp())
+	b.over()
+	require.False(t, b.holdsUp())
+}
+
+func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
+	var few, many []int32
+	for id := range int32(large + 1) {
+		many = append(many, id+1)
+	}
+	few = many[:large]
+	var b backlog
+	b.come(lookedAt, manyPending, few...)
+	require.True(t, b.holdsUp())
+	b.come(lookedAt, manyPending, many...)
+	require.False(t, b.holdsUp())
+	b.come(lookedAt/2, manyPending, 1)
+	require.True(t, b.holdsUp())
+	require.True(t, b.of(1))
+	require.False(t, b.of(2), "its part is small")
+}
+
+func TestMessagesWithoutAWebhookAreNobodysBacklog(t *testing.T) {
+	var b backlog
+	b.come(lookedAt, manyPending, 0)
+	require.False(t, b.holdsUp())
+}

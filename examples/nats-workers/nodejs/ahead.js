@@ -1,0 +1,160 @@
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+
+import { carry, open } from "./carry.js";
+import { findStream } from "./consumer.js";
+import { Ended, sleep } from "./context.js";
+import { Early } from "./early.js";
+import { matchesAny } from "./subject.js";
+import { said } from "./text.js";
+
+/**
+ * @typedef {import("./worker.js").Worker} Worker
+ * @typedef {import("@nats-io/jetstream").StoredMsg} StoredMsg
+ */
+
+const aheadEvery = 10;
+// Bounds what is asked for at a time, and so what reading ahead costs the server.
+const mostAhead = 64;
+// Bounds the messages that wait to be read once more.
+const mostLater = 4096;
+// How far behind the stream's end it is no use to read, in ms: what was stored
+// meanwhile is left to the consumer.
+const outrun = 2000;
+// For a server that does not let itself be read.
+const aheadPause = 60_000;
+
+/**
+ * Reads past a backlog what a few webhooks' messages would hold up until each of
+ * them is sent or moved. What was read so is carried as if the consumer had delivered
+ * it. The consumer does deliver it when its turn comes, and the database knows then
+ * what became of it; so all that goes wrong here is made good by the consumer.
+ * @param {Worker} w
+ * @param {AbortSignal} signal
+ */
+export async function readAhead(w, signal) {
+  while (await sleep(signal, aheadEvery)) {
+    if (!w.place || !w.backlog.holdsUp()) continue;
+    try {
+      await passBacklog(w, signal);
+    } catch (err) {
+      if (signal.aborted || err instanceof Ended) return;
+      w.nats.say("cannot read past a backlog: " + said(err), { stream: w.cfg.stream });
+      await sleep(signal, aheadPause);
+    }
+  }
+}
+
+/** Reads what is stored from now on, while there is a backlog. @param {Worker} w @param {AbortSignal} signal */
+async function passBacklog(w, signal) {
+  const r = new Reading(w);
+  let n = 1;
+  while (w.backlog.holdsUp()) {
+    if (w.link.now() - r.last > outrun) {
+      const { state } = await findStream(w);
+      r.next = state.last_seq + 1;
+      r.last = w.link.now();
+    }
+    await w.load.wait(signal);
+    const { messages, more } = await r.read(n);
+    for (const read of messages) {
+      await carryEarly(w, signal, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms)));
+    }
+    if (more) {
+      n = Math.min(2 * n, mostAhead);
+    } else {
+      n = 1;
+      r.last = w.link.now();
+    }
+    if (!await sleep(signal, aheadEvery)) throw new Ended();
+  }
+}
+
+/**
+ * Sets a message on its way that is for this process and not of the backlog itself.
+ * @param {Worker} w
+ * @param {AbortSignal} signal
+ * @param {Early} msg
+ */
+async function carryEarly(w, signal, msg) {
+  if (!w.place || msg.sequence % w.place.of !== w.place.index) return;
+  const opened = open(w, msg);
+  if (w.backlog.of(opened.e.webhookID)) return;
+  await w.slots.ahead.enter(signal);
+  w.busy.go(() => carry(w, opened, w.slots.ahead));
+}
+
+/** How far a stream was read. */
+class Reading {
+  next = 0; // nothing was read from here on
+  last = -Infinity; // when the newest that was read was stored, on the server's clock
+  /** To be read once more. @type {{sequence: number, at: number}[]} */
+  #later = [];
+
+  /** @param {Worker} w */
+  constructor(w) {
+    this.jsm = w.link.jsm;
+    this.stream = w.cfg.stream;
+    this.subject = w.cfg.subject;
+  }
+
+  /** Has a message read once more after a while, where there is room. @param {number} sequence @param {number} ms */
+  again(sequence, ms) {
+    if (this.#later.length < mostLater) this.#later.push({ sequence, at: performance.now() + ms });
+  }
+
+  /** Takes out those whose time has come. */
+  #due() {
+    const now = performance.now();
+    const due = this.#later.filter((d) => d.at <= now).slice(0, mostAhead);
+    if (due.length > 0) this.#later = this.#later.filter((d) => !due.includes(d));
+    return due.map((d) => d.sequence);
+  }
+
+  /**
+   * Answers up to n new messages and those that were to be read again, and whether
+   * there may be more new ones.
+   * @param {number} n
+   */
+  async read(n) {
+    const expected = this.next + n;
+    const [first, ...rest] = await Promise.all([
+      // The one that passes a gap, however large.
+      this.#get({ seq: this.next, next_by_subj: this.subject }),
+      ...Array.from({ length: n - 1 }, (_, i) => this.#get({ seq: this.next + 1 + i })),
+      ...this.#due().map((seq) => this.#get({ seq })),
+    ]);
+    const found = [first, ...rest.slice(0, n - 1)];
+    this.#pass(found);
+    const others = rest.filter((read, i) => i >= n - 1 || read?.seq !== first?.seq);
+    const messages = [first, ...others].filter((read) => read !== null && matchesAny(this.subject, [read.subject]));
+    return { messages: /** @type {StoredMsg[]} */ (messages), more: this.next >= expected };
+  }
+
+  /**
+   * Moves on behind the last of the new messages. One that was not there while another
+   * behind it was may have been stored in that moment, and is read again.
+   * @param {(StoredMsg | null)[]} found
+   */
+  #pass(found) {
+    const from = this.next;
+    for (const read of found) {
+      if (read && read.seq >= this.next) {
+        this.next = read.seq + 1;
+        this.last = read.time.getTime();
+      }
+    }
+    found.forEach((read, i) => {
+      if (!read && from + i < this.next && from + i > (found[0]?.seq ?? 0)) this.again(from + i, 0);
+    });
+  }
+
+  /** @param {{seq: number, next_by_subj?: string}} query @returns {Promise<StoredMsg | null>} */
+  async #get(query) {
+    try {
+      return await this.jsm.streams.getMessage(this.stream, /** @type {any} */ (query));
+    } catch (err) {
+      if (err instanceof JetStreamApiError && err.code === JetStreamApiCodes.NoMessageFound) return null;
+      throw err;
+    }
+  }
+}

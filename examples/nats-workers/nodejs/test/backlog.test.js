@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Backlog, large, lookedAt, manyPending } from "../backlog.js";
+
+/** Has so many messages come, of each webhook in turn. @param {Backlog} b @param {number} n @param {number} pending @param {number[]} webhooks */
+function come(b, n, pending, ...webhooks) {
+  for (let i = 0; i < n; i++) b.came(webhooks[i % webhooks.length], pending);
+}
+
+test("a few webhooks hold up others with a long backlog", () => {
+  const b = new Backlog();
+  come(b, lookedAt / 2 - 1, manyPending, 1);
+  assert.equal(b.holdsUp(), false, "too little was seen");
+  come(b, 1, manyPending, 1);
+  assert.equal(b.holdsUp(), true);
+  assert.equal(b.of(1), true);
+  assert.equal(b.of(2), false);
+
+  come(b, 1, manyPending - 1, 1);
+  assert.equal(b.holdsUp(), false, "what is left is passed in no time");
+  come(b, 1, manyPending, 1);
+  assert.equal(b.holdsUp(), true);
+  b.over();
+  assert.equal(b.holdsUp(), false);
+});
+
+test("where many have a backlog nobody is passed", () => {
+  const many = Array.from({ length: large + 1 }, (_, i) => i + 1);
+  const b = new Backlog();
+  come(b, lookedAt, manyPending, ...many.slice(0, large));
+  assert.equal(b.holdsUp(), true);
+  come(b, lookedAt, manyPending, ...many);
+  assert.equal(b.holdsUp(), false);
+  come(b, lookedAt / 2, manyPending, 1);
+  assert.equal(b.holdsUp(), true);
+  assert.equal(b.of(1), true);
+  assert.equal(b.of(2), false, "its part is small");
+});
+
+test("messages without a webhook are nobody's backlog", () => {
+  const b = new Backlog();
+  come(b, lookedAt, manyPending, 0);
+  assert.equal(b.holdsUp(), false);
+});

@@ -1,0 +1,74 @@
+package flow
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+)
+
+// The endpoint answers so soon that none of its events makes way for others'.
+func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d workers", workers), func(t *testing.T) {
+			b := setup(t)
+			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+				if strings.HasPrefix(r.Path, "/quick") {
+					return endpoint.Answer{Delay: 5 * time.Millisecond}
+				}
+				return endpoint.Answer{}
+			})
+			const backlog = 5000
+			quick, well := b.webhook(t, "quick", "nats"), b.webhook(t, "well", "nats")
+			b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', 'quick-' || n)) FROM generate_series(1, $2) n", quick, backlog)
+			for n := range workers {
+				// 800 a second in all: they take six seconds at least.
+				b.worker(t, fmt.Sprint("BATCH_SIZE=", 4/workers), fmt.Sprint("CONSUMER_NAME=worker-", n))
+			}
+			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) > 1000 }, patience, 10*time.Millisecond,
+				"each worker has to see whose backlog it is")
+
+			open, err := b.Postgres.Connect(t, "app", "application").Begin(t.Context())
+			require.NoError(t, err)
+			publish(t, open, well, "open")
+			back, err := b.application.Begin(t.Context())
+			require.NoError(t, err)
+			publish(t, back, well, "back")
+			require.NoError(t, back.Rollback(t.Context()))
+			events := append(names("well", 20), "open")
+			for _, event := range events[:20] {
+				publish(t, b.application, well, event)
+			}
+			require.Eventually(t, func() bool { return b.deliveredTo(t, well) == 20 }, patience, 10*time.Millisecond)
+			require.NoError(t, open.Commit(t.Context()))
+			require.Eventually(t, func() bool { return b.deliveredTo(t, well) == 21 }, patience, 10*time.Millisecond)
+			require.Less(t, b.deliveredTo(t, quick), backlog*3/4)
+
+			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) == backlog }, 2*patience, 50*time.Millisecond)
+			b.settled(t)
+			var others []string
+			for _, id := range idsOf(b.Endpoint.Await(backlog+len(events), patience)) {
+				if !strings.HasPrefix(id, "quick") {
+					others = append(others, id)
+				}
+			}
+			require.ElementsMatch(t, events, others)
+			b.count(t, backlog+len(events), "SELECT count(*) FROM rule_webhook_attempts")
+			// The consumer delivers what was read ahead once more, which is no second copy.
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_drops WHERE message_id = 'back' AND reason = 'rolled back'")
+			b.count(t, 0, "SELECT count(*) FROM rule_webhook_drops WHERE message_id <> 'back'")
+		})
+	}
+}
+
+// deliveredTo is how many events of a webhook have arrived.
+func (b *bundle) deliveredTo(t *testing.T, webhook int32) (n int) {
+	t.Helper()
+	require.NoError(t, b.admin.QueryRow(t.Context(), `SELECT count(DISTINCT message_id) FROM rule_webhook_attempts
+		WHERE outcome = 'delivered' AND webhook_id = $1`, webhook).Scan(&n))
+	return n
+}
