@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/endpoint"
+	"rule_engine/test/natsserver"
+	"rule_engine/test/system"
 )
 
 // The endpoint answers so soon that none of its events makes way for others'.
@@ -32,7 +35,7 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) > 1000 }, patience, 10*time.Millisecond,
 				"each worker has to see whose backlog it is")
 
-			open, err := b.Postgres.Connect(t, "app", "application").Begin(t.Context())
+			open, err := b.Postgres.Connect(t, system.Database, system.Application).Begin(t.Context())
 			require.NoError(t, err)
 			publish(t, open, well, "open")
 			back, err := b.application.Begin(t.Context())
@@ -63,6 +66,37 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 			b.count(t, 0, "SELECT count(*) FROM rule_webhook_drops WHERE message_id <> 'back'")
 		})
 	}
+}
+
+// So many that their messages fill the consumer (max_ack_pending), come again before any that is new, and would keep
+// it for as long as the transaction is open.
+func TestALargeOpenTransactionStallsNobodyElse(t *testing.T) {
+	b := setup(t)
+	large, other := b.webhook(t, "large", "nats"), b.webhook(t, "other", "nats")
+	published(t, b.application, other, "before") // makes the stream
+	var source, transaction string
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT source_id FROM rule_engine_source").Scan(&source))
+	open, err := b.Postgres.Connect(t, system.Database, system.Administrator).Begin(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, open.QueryRow(t.Context(), "SELECT pg_current_xact_id()").Scan(&transaction))
+	nc, _ := natsserver.Connect(t, b.NATS.URL())
+	for n := range 100_100 {
+		// As publishes leave them there.
+		require.NoError(t, nc.PublishMsg(&nats.Msg{Subject: "webhooks.large", Data: []byte("{}"), Header: nats.Header{
+			"Rule-Engine-Source": {source}, "Rule-Engine-Webhook-Id": {fmt.Sprint(large)},
+			"Rule-Engine-Message-Id": {fmt.Sprint("large-", n)}, "Rule-Engine-Transaction": {transaction}}}))
+	}
+	require.NoError(t, nc.Flush())
+	b.worker(t)
+	b.arrived(t, "before")
+	time.Sleep(3 * time.Second) // until as many wait as come again before the next new ones
+
+	events := names("other", 20)
+	for _, event := range events {
+		publish(t, b.application, other, event)
+	}
+	b.arrived(t, append(events, "before")...)
+	require.NoError(t, open.Rollback(t.Context()))
 }
 
 // deliveredTo is how many events of a webhook have arrived.
