@@ -16,6 +16,7 @@ DECLARE
     v_plain integer[];
     v_candidates integer[] := '{}';
     v_known boolean[];
+    v_open integer;
     v_i integer;
     v_taken record;
 BEGIN
@@ -66,6 +67,7 @@ BEGIN
         array_agg(CASE WHEN v_verdicts[i] IS NULL AND v_problems[i] IS NULL THEN v_webhook_ids[i] END ORDER BY i),
         v_message_ids, v_transactions, v_ages)
     INTO v_fates FROM generate_subscripts(v_problems, 1) i;
+    v_open := cardinality(array_positions(v_fates, 'in progress'));
     SELECT array_agg((SELECT true FROM @extschema@.rule_webhooks w WHERE w.webhook_id = e.webhook_id LIMIT 1) ORDER BY e.n)
     INTO v_known FROM unnest(v_webhook_ids) WITH ORDINALITY AS e (webhook_id, n);
 
@@ -77,7 +79,8 @@ BEGIN
         ELSIF v_problems[i] IS NULL AND v_fates[i] = 'in progress' THEN
             v_verdicts[i] := 'wait';
             v_reasons[i] := 'its transaction is in progress';
-            v_waits[i] := least(5000, greatest(10, v_ages[i] / 4));
+            -- The many of a large transaction must not keep everybody busy with asking.
+            v_waits[i] := least(CASE WHEN v_open < 100 THEN 5000 ELSE 30000 END, greatest(10 * v_open, v_ages[i] / 4));
         ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
             v_problems[i] := coalesce(v_problems[i], 'no such webhook');
             IF v_payloads[i] IS NULL THEN

@@ -13,11 +13,11 @@ import (
 const (
 	aheadEvery = 10 * time.Millisecond
 	// mostAhead bounds what is asked for at a time, and so what reading ahead costs the server.
-	mostAhead = 64
+	mostAhead = 128
 	// mostLater bounds the messages that wait to be read once more.
 	mostLater = 4096
 	// outrun is how far behind the stream's end it is no use to read: what was stored meanwhile is left to the consumer.
-	outrun = 2 * time.Second
+	outrun = time.Second
 	// aheadPause is for a server that does not let itself be read.
 	aheadPause = time.Minute
 )

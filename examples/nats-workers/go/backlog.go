@@ -15,41 +15,54 @@ const (
 type backlog struct {
 	mu      sync.Mutex
 	pending uint64
-	recent  [lookedAt]int32 // the webhooks of the last messages, a ring
+	recent  [lookedAt]delivered // the last messages, a ring
 	at      int
-	counts  map[int32]int // how often each stands in it
+	counts  map[int32]int // of each webhook's in it
+	again   int           // of those in it that came before
 }
 
-// came notes a message, and how many are behind it.
-func (b *backlog) came(webhookID int32, pending uint64) {
+type delivered struct {
+	webhookID int32
+	again     bool
+}
+
+// came notes a message, how many are behind it, and whether it came before: such come before what is new.
+func (b *backlog) came(webhookID int32, pending uint64, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.counts == nil {
 		b.counts = map[int32]int{}
 	}
 	b.pending = pending
-	old := b.recent[b.at]
-	if b.counts[old]--; b.counts[old] <= 0 {
-		delete(b.counts, old)
-	}
-	b.recent[b.at] = webhookID
-	b.counts[webhookID]++
+	b.count(b.recent[b.at], -1)
+	b.recent[b.at] = delivered{webhookID, again}
+	b.count(b.recent[b.at], 1)
 	b.at = (b.at + 1) % lookedAt
 }
 
-// over notes that nothing is behind.
-func (b *backlog) over() {
-	b.mu.Lock()
-	b.pending = 0
-	b.mu.Unlock()
+func (b *backlog) count(m delivered, n int) {
+	if m.again {
+		b.again += n
+	}
+	if b.counts[m.webhookID] += n; b.counts[m.webhookID] <= 0 {
+		delete(b.counts, m.webhookID)
+	}
 }
 
-// holdsUp tells whether a few webhooks' messages stand before all others'. Where many have their part in a
-// backlog, each gets its turn as it is.
+// over notes that nothing is there to be delivered.
+func (b *backlog) over() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending, b.recent, b.counts, b.again = 0, [lookedAt]delivered{}, nil, 0
+}
+
+// holdsUp tells whether a few webhooks' messages stand before all others': many that wait, or so many of an open
+// transaction that nearly all that comes has come before. Where many webhooks have their part in a backlog, each gets its
+// turn as it is.
 func (b *backlog) holdsUp() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.pending < manyPending {
+	if b.pending < manyPending && b.again < lookedAt/2 {
 		return false
 	}
 	theirs := 0

@@ -9,7 +9,7 @@ import (
 // come has so many messages come, of each webhook in turn.
 func (b *backlog) come(n, pending int, webhooks ...int32) {
 	for i := range n {
-		b.came(webhooks[i%len(webhooks)], uint64(pending))
+		b.came(webhooks[i%len(webhooks)], uint64(pending), false)
 	}
 }
 
@@ -28,6 +28,8 @@ func TestAFewWebhooksHoldUpOthersWithALongBacklog(t *testing.T) {
 	require.True(t, b.holdsUp())
 	b.over()
 	require.False(t, b.holdsUp())
+	b.come(1, manyPending, 1)
+	require.False(t, b.holdsUp(), "it is forgotten")
 }
 
 func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
@@ -45,6 +47,19 @@ func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
 	require.True(t, b.holdsUp())
 	require.True(t, b.of(1))
 	require.False(t, b.of(2), "its part is small")
+}
+
+func TestWhatComesAgainAndAgainHoldsUpOthers(t *testing.T) {
+	var b backlog
+	for range lookedAt / 2 {
+		require.False(t, b.holdsUp())
+		b.came(1, 0, true)
+	}
+	require.True(t, b.holdsUp())
+	b.come(lookedAt/2, 0, 1)
+	require.True(t, b.holdsUp())
+	b.come(1, 0, 1)
+	require.False(t, b.holdsUp())
 }
 
 func TestMessagesWithoutAWebhookAreNobodysBacklog(t *testing.T) {

@@ -124,7 +124,7 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 		if m.Early = e.early(); !m.Early {
 			w.metrics.taken.WithLabelValues("stream").Inc()
 			w.stats.took(md.NumDelivered, md.NumPending)
-			w.backlog.came(e.webhookID, md.NumPending)
+			w.backlog.came(e.webhookID, md.NumPending, md.NumDelivered > 1)
 		}
 	}
 	return e, m

@@ -14,12 +14,12 @@ import { said } from "./text.js";
 
 const aheadEvery = 10;
 // Bounds what is asked for at a time, and so what reading ahead costs the server.
-const mostAhead = 64;
+const mostAhead = 128;
 // Bounds the messages that wait to be read once more.
 const mostLater = 4096;
 // How far behind the stream's end it is no use to read, in ms: what was stored
 // meanwhile is left to the consumer.
-const outrun = 2000;
+const outrun = 1000;
 // For a server that does not let itself be read.
 const aheadPause = 60_000;
 

@@ -129,7 +129,7 @@ export function open(w, msg) {
   } else {
     w.metrics.taken.inc({ path: "stream" });
     w.stats.took(msg.deliveries, msg.pending);
-    w.backlog.came(webhookID, msg.pending);
+    w.backlog.came(webhookID, msg.pending, msg.deliveries > 1);
   }
   return { e, told };
 }

@@ -5,7 +5,7 @@ import { Backlog, large, lookedAt, manyPending } from "../backlog.js";
 
 /** Has so many messages come, of each webhook in turn. @param {Backlog} b @param {number} n @param {number} pending @param {number[]} webhooks */
 function come(b, n, pending, ...webhooks) {
-  for (let i = 0; i < n; i++) b.came(webhooks[i % webhooks.length], pending);
+  for (let i = 0; i < n; i++) b.came(webhooks[i % webhooks.length], pending, false);
 }
 
 test("a few webhooks hold up others with a long backlog", () => {
@@ -23,6 +23,8 @@ test("a few webhooks hold up others with a long backlog", () => {
   assert.equal(b.holdsUp(), true);
   b.over();
   assert.equal(b.holdsUp(), false);
+  come(b, 1, manyPending, 1);
+  assert.equal(b.holdsUp(), false, "it is forgotten");
 });
 
 test("where many have a backlog nobody is passed", () => {
@@ -36,6 +38,19 @@ test("where many have a backlog nobody is passed", () => {
   assert.equal(b.holdsUp(), true);
   assert.equal(b.of(1), true);
   assert.equal(b.of(2), false, "its part is small");
+});
+
+test("what comes again and again holds up others", () => {
+  const b = new Backlog();
+  for (let i = 0; i < lookedAt / 2; i++) {
+    assert.equal(b.holdsUp(), false);
+    b.came(1, 0, true);
+  }
+  assert.equal(b.holdsUp(), true);
+  come(b, lookedAt / 2, 0, 1);
+  assert.equal(b.holdsUp(), true);
+  come(b, 1, 0, 1);
+  assert.equal(b.holdsUp(), false);
 });
 
 test("messages without a webhook are nobody's backlog", () => {
