@@ -6,6 +6,11 @@ import "testing"
 func Run(t testing.TB, opts ...Option) *Cluster {
 	t.Helper()
 	c, err := Start(opts...)
+	return tended(t, c, err)
+}
+
+func tended(t testing.TB, c *Cluster, err error) *Cluster {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

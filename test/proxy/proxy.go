@@ -34,10 +34,10 @@ type Judge func(fromServer bool, piece []byte) Fate
 // A Proxy listens on a loopback port of its own and connects to a server.
 type Proxy struct {
 	Addr   string
-	server string
 	listen net.Listener
 
-	mu sync.Mutex
+	mu     sync.Mutex
+	server string
 	// lines are those there are; one that is false swallows everything.
 	lines    map[net.Conn]bool
 	delay    time.Duration
@@ -120,6 +120,9 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// Turn leads new lines to another server; those there are stay where they lead.
+func (p *Proxy) Turn(server string) { p.set(func() { p.server = server }) }
+
 // Accepted counts the lines so far.
 func (p *Proxy) Accepted() int {
 	p.mu.Lock()
@@ -154,7 +157,7 @@ func (p *Proxy) line(client net.Conn) {
 	defer client.Close()
 	p.mu.Lock()
 	p.accepted++
-	greeting, refuse := p.greeting, p.refuse
+	greeting, refuse, to := p.greeting, p.refuse, p.server
 	p.lines[client] = true
 	p.mu.Unlock()
 	defer p.set(func() { delete(p.lines, client) })
@@ -167,7 +170,7 @@ func (p *Proxy) line(client net.Conn) {
 		_, _ = io.Copy(io.Discard, client)
 		return
 	}
-	server, err := net.Dial("tcp", p.server)
+	server, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
