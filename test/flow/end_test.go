@@ -1,7 +1,10 @@
 package flow
 
 import (
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -31,6 +34,31 @@ func TestSIGTERMEndsAWorkerInTimeWhateverItsEndpointsDo(t *testing.T) {
 	b.arrived(t, append(events, events...)...)
 	b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND try = 1")
 	b.settled(t)
+}
+
+// Whoever asks a second time does not want to wait for endpoints. It is then as if the worker had been killed.
+func TestASecondSignalEndsAWorkerAtOnceAndLosesNothing(t *testing.T) {
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(second.String(), func(t *testing.T) {
+			b := setup(t)
+			id := b.webhook(t, "orders", "nats")
+			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Hang: true} })
+			published(t, b.application, id, "event")
+			w := b.worker(t)
+			b.Endpoint.Wait(t, 1, patience)
+			require.NoError(t, w.Signal(syscall.SIGTERM))
+			require.Eventually(t, func() bool { return strings.Contains(w.Log(), "stopping") }, patience, 10*time.Millisecond)
+			require.NoError(t, w.Signal(second))
+			// What is under way may go on for 20 s after the first one.
+			require.ErrorContains(t, w.Wait(10*time.Second), "signal: "+second.String())
+
+			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{} })
+			b.leasesRunOut(t)
+			b.worker(t)
+			b.arrived(t, "event", "event")
+			b.settled(t)
+		})
+	}
 }
 
 func TestAnEventWhoseWorkersDieIsRunAloneAndBecomesADeadLetter(t *testing.T) {
