@@ -34,6 +34,18 @@ func setupReplicated(t *testing.T) *replicated {
 	return r
 }
 
+// lags lets the standby have all that there is, and nothing from now on.
+func (r *replicated) lags(t *testing.T) {
+	t.Helper()
+	r.count(t, 1, "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()")
+	standby := r.standby.Connect(t, system.Database, system.Administrator)
+	for _, statement := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
+		_, err := standby.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	r.count(t, 0, "SELECT count(*) FROM pg_stat_replication")
+}
+
 // failsOver kills the primary, leads workers to the standby, which serves reads alone by then, promotes it, and answers
 // the bundle that goes on with it.
 func (r *replicated) failsOver(t *testing.T) *bundle {
@@ -44,6 +56,11 @@ func (r *replicated) failsOver(t *testing.T) *bundle {
 	r.line.Cut()
 	reached := r.line.Accepted()
 	require.Eventually(t, func() bool { return r.line.Accepted() > reached }, patience, 10*time.Millisecond)
+	return r.promoted(t)
+}
+
+func (r *replicated) promoted(t *testing.T) *bundle {
+	t.Helper()
 	s := *r.System
 	s.Postgres = r.standby
 	after := bundleOf(t, &s)
@@ -155,13 +172,7 @@ func TestAfterAFailoverToAStandbyThatLaggedWhatItLacksIsNotDelivered(t *testing.
 	r.unreachable()
 	publishAll(r.bundle, "known")
 	published(t, r.application, toSlow, "under-way")
-	r.count(t, 1, "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()")
-	standby := r.standby.Connect(t, system.Database, system.Administrator)
-	for _, statement := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
-		_, err := standby.Exec(t.Context(), statement)
-		require.NoError(t, err)
-	}
-	r.count(t, 0, "SELECT count(*) FROM pg_stat_replication")
+	r.lags(t)
 	r.line.Heal()
 	r.arrived(t, "known-nats", "known-queue", "known-both")
 	<-asked
@@ -185,4 +196,43 @@ func TestAfterAFailoverToAStandbyThatLaggedWhatItLacksIsNotDelivered(t *testing.
 	after.arrived(t, all...)
 	require.Equal(t, []string{"under-way", "under-way"}, idsOf(slow.Requests()))
 	require.True(t, w.Running())
+}
+
+// The worker's mark of what it knows may by then name transactions that the standby never had and others that it made
+// since: it says nothing of either.
+func TestAfterAFailoverAWorkerSendsWhereTheDatabaseThatLeadsSays(t *testing.T) {
+	r := setupReplicated(t)
+	id := r.webhook(t, "orders", "queue")
+	r.worker(t, r.env)
+	r.lags(t)
+	r.must(t, "UPDATE rule_webhooks SET webhook_url = $1 WHERE webhook_id = $2", r.Endpoint.URL()+"/forgotten", id)
+	r.reaches(t, id, "/forgotten")
+	var transaction int64
+	require.NoError(t, r.admin.QueryRow(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&transaction))
+
+	r.unreachable()
+	require.NoError(t, r.Postgres.Kill())
+	after := r.promoted(t)
+	for next := int64(0); next < transaction+100; {
+		require.NoError(t, after.admin.QueryRow(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&next))
+	}
+	r.line.Turn(fmt.Sprintf("127.0.0.1:%d", r.standby.Port))
+	r.line.Heal()
+	after.reaches(t, id, "/orders")
+}
+
+// reaches publishes until an event arrives at a path.
+func (b *bundle) reaches(t *testing.T, webhook int32, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		before := len(b.Endpoint.Requests())
+		publish(t, b.application, webhook, fmt.Sprint("event-", before))
+		got := b.Endpoint.Wait(t, before+1, patience)[before].Path
+		if got == path {
+			return
+		}
+		if time.Now().After(deadline) {
+			require.Equal(t, path, got)
+		}
+	}
 }

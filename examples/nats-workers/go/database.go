@@ -207,7 +207,8 @@ type endpointRow struct {
 	secrets   []string
 }
 
-// endpoints answers what changed since mark ("" for all) and the new mark.
+// endpoints answers what changed since mark ("" for all) and the new mark. A mark begins with the timeline that it is of:
+// after a failover to a standby that lagged it names transactions that this server never had, or had anew.
 func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointRow, newMark string, err error) {
 	err = d.call(ctx, "endpoints", false, func(ctx context.Context, schema string) error {
 		rows, newMark = nil, mark
@@ -215,9 +216,11 @@ func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointR
 		if mark != "" {
 			since = &mark
 		}
-		rs, err := d.pool.Query(ctx, `SELECT mark::text, webhook_id, webhook_name, url, method,
-			headers::text, timeout_ms, secrets FROM `+schema+
-			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, since)
+		rs, err := d.pool.Query(ctx, `SELECT pg_catalog.concat(line, mark), webhook_id, webhook_name, url, method,
+			headers::text, timeout_ms, secrets
+			FROM pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS t (line)
+			CROSS JOIN LATERAL `+schema+`.rule_worker_endpoints(CASE WHEN pg_catalog.starts_with($1::text, line)
+				THEN pg_catalog.substr($1::text, 9)::pg_catalog.pg_snapshot END)`, since)
 		if err != nil {
 			return err
 		}
