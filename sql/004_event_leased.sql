@@ -38,7 +38,9 @@ BEGIN
             SELECT q.queue_id, q.webhook_id, q.message_id, q.redelivery, q.status, q.leased_by, q.route, q.retry_count,
                    q.refusals, q.first_tried_at
             FROM @extschema@.rule_webhook_queue q
+            -- A failover to a standby that lagged gives the numbers of rows that it never had to others.
             WHERE a.path = 'queue' AND q.queue_id = a.queue_id
+              AND q.webhook_id = coalesce(a.webhook_id, q.webhook_id) AND q.message_id = coalesce(a.message_id, q.message_id)
             UNION ALL
             SELECT q.queue_id, q.webhook_id, q.message_id, q.redelivery, q.status, q.leased_by, q.route, q.retry_count,
                    q.refusals, q.first_tried_at

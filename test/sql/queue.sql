@@ -41,6 +41,9 @@ LANGUAGE sql AS $$ SELECT jsonb_build_object('path', 'queue', 'queue_id', p_queu
     'answer', 'body') $$;
 SELECT * FROM t.report('w2', pg_temp.tried(:first, 'answered', 200));
 SELECT * FROM t.report('w1', pg_temp.tried(:first, 'answered', 200, 2));
+-- Nor does a report of another event that had this number, before the database went back to an earlier point.
+SELECT * FROM t.report('w1', pg_temp.tried(:first, 'answered', 200) || '{"message_id": "another"}');
+SELECT * FROM t.report('w1', pg_temp.tried(:first, 'answered', 200) || jsonb_build_object('webhook_id', :id + 1));
 SELECT count(*) AS attempts FROM rule_webhook_attempts WHERE webhook_id = :id;
 
 -- Given back untried: no try counted, no attempt, free at once.
