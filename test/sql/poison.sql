@@ -80,7 +80,7 @@ SELECT pg_temp.said('w1', 'left 1', 200);
 SELECT pg_temp.claimed('w1'), pg_temp.said('w1', 'innocent', 200);
 SELECT verdict FROM t.admit('w1', t.message('poisoned', 'innocent, too'));
 SELECT verdict FROM t.report('w1', t.tried('poisoned', 'innocent, too', 200));
-SELECT message_id, next_retry_at - clock_timestamp() BETWEEN interval '5 seconds' AND interval '10 seconds' AS waits
+SELECT message_id, next_retry_at - clock_timestamp() BETWEEN interval '5 seconds' AND interval '15 seconds' AS waits
 FROM rule_webhook_queue WHERE status = 'pending' ORDER BY queue_id;
 SELECT pg_temp.claimed('w1');
 UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending';
