@@ -17,36 +17,36 @@ DECLARE
     v_now timestamptz;
     v_taken integer[];
 BEGIN
-    -- Two copies in one batch are not plain. Each lock is one of which the server has few.
+    -- Each lock is one of which the server has few.
+    IF jsonb_array_length(p_messages) > 500 THEN
+        RETURN '{}';
+    END IF;
+    -- Each member is read once, and what is of another kind than it should be raises an error (a text that is a number is for
+    -- the long way to read).
     SELECT array_agg(m.n), array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.transaction), array_agg(m.stream),
            array_agg(m.sequence), @extschema@._rule_slot(max(m.age_ms) + 600000), @extschema@._rule_slot(min(m.age_ms) - 600000)
     INTO v_ns, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences, v_first, v_last
     FROM (
-        SELECT min(e.n)::integer AS n, (e.m -> 'webhook_id')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
-               min(e.m ->> 'transaction') AS transaction, min(e.m ->> 'stream') AS stream,
-               min((e.m -> 'sequence')::bigint) AS sequence, min((e.m -> 'age_ms')::bigint) AS age_ms
+        SELECT e.n::integer AS n, nullif(e.m -> 'webhook_id', 'null')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
+               e.m ->> 'source_id' AS source_id, e.m ->> 'transaction' AS transaction, e.m ->> 'stream' AS stream,
+               (e.m -> 'sequence')::bigint AS sequence, (e.m -> 'age_ms')::bigint AS age_ms, e.m -> 'overflow' AS overflow
         FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS e (m, n)
-        WHERE CASE WHEN jsonb_array_length(p_messages) <= 500
-                    AND e.m ->> 'source_id' = (SELECT s.source_id::text FROM @extschema@.rule_engine_source s)
-                    AND e.m -> 'overflow' IS DISTINCT FROM 'true'
-              THEN e.m -> 'webhook_id' BETWEEN '1' AND '2147483647' AND e.m -> 'sequence' BETWEEN '0' AND '999999999999999'
-                   AND e.m -> 'age_ms' BETWEEN '0' AND '999999999999'
-                   -- What has a row of history has a message id that is well formed.
-                   AND (e.m ->> 'transaction' IS NOT NULL
-                        OR e.m ->> 'message_id' ~ '^[^\u0001-\u001f\u007f]+$' AND octet_length(e.m ->> 'message_id') <= 255) END
-        GROUP BY (e.m -> 'webhook_id')::integer, e.m ->> 'message_id'
-        HAVING count(*) = 1
         OFFSET 0) m
-    WHERE @extschema@._rule_event_lock(m.webhook_id, m.message_id, 0);
+    WHERE CASE WHEN m.webhook_id >= 1 AND m.sequence BETWEEN 0 AND 999999999999999 AND m.age_ms BETWEEN 0 AND 999999999999
+                    AND m.source_id = (SELECT s.source_id::text FROM @extschema@.rule_engine_source s)
+                    AND m.overflow IS DISTINCT FROM 'true'
+                    -- What has a row of history has a message id that is well formed.
+                    AND m.message_id IS NOT NULL
+                    AND (m.transaction IS NOT NULL
+                         OR m.message_id ~ '^[^\u0001-\u001f\u007f]+$' AND octet_length(m.message_id) <= 255)
+          THEN @extschema@._rule_event_lock(m.webhook_id, m.message_id, 0) END;
 
     v_now := clock_timestamp();
     -- Each look goes by a key and stands for itself, as in _rule_events_take.
-    WITH made AS (
-        INSERT INTO @extschema@.rule_webhook_receipts
-            (webhook_id, message_id, state, leased_by, lease_until, stream, sequence, taken_at)
-        SELECT u.webhook_id, u.message_id, 'leased', p_consumer, v_now + @extschema@._rule_lease(w.timeout_ms), u.stream, u.sequence, v_now
-        FROM unnest(v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences)
-             AS u (webhook_id, message_id, transaction, stream, sequence)
+    WITH plain AS MATERIALIZED (
+        SELECT u.n, u.webhook_id, u.message_id, u.stream, u.sequence, w.timeout_ms
+        FROM unnest(v_ns, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences)
+             AS u (n, webhook_id, message_id, transaction, stream, sequence)
         CROSS JOIN LATERAL (
             SELECT w.timeout_ms FROM @extschema@.rule_webhooks w
             WHERE w.webhook_id = u.webhook_id AND w.enabled AND w.held_reason IS NULL
@@ -59,17 +59,27 @@ BEGIN
                WHERE q.webhook_id = u.webhook_id AND q.message_id = u.message_id AND q.redelivery = 0) IS NULL
           AND (SELECT true FROM @extschema@.rule_webhook_receipts r
                WHERE r.webhook_id = u.webhook_id AND r.message_id = u.message_id AND r.redelivery = 0) IS NULL
-          AND (SELECT true FROM @extschema@.rule_webhook_endpoints b
-               WHERE b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed') IS NULL
+          -- No look for each where no endpoint fails.
+          AND (NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints b WHERE b.failing_since IS NOT NULL)
+               OR (SELECT true FROM @extschema@.rule_webhook_endpoints b
+                   WHERE b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed') IS NULL)
           AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                          WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now)
-        ORDER BY u.webhook_id, u.message_id COLLATE "C"
-        ON CONFLICT DO NOTHING
-        RETURNING webhook_id, message_id)
-    SELECT array_agg(u.n) INTO v_taken FROM unnest(v_ns, v_webhook_ids, v_message_ids) AS u (n, webhook_id, message_id)
-    -- Looked up by hash: a join may be a loop in a loop.
-    WHERE ((u.webhook_id, u.message_id) IN (SELECT made.webhook_id, made.message_id FROM made)) IS TRUE;
+                          WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now)),
+    made AS (
+        INSERT INTO @extschema@.rule_webhook_receipts
+            (webhook_id, message_id, state, leased_by, lease_until, stream, sequence, taken_at)
+        SELECT p.webhook_id, p.message_id, 'leased', p_consumer, v_now + @extschema@._rule_lease(p.timeout_ms), p.stream, p.sequence, v_now
+        FROM plain p
+        ORDER BY p.webhook_id, p.message_id COLLATE "C")
+    SELECT array_agg(p.n) INTO v_taken FROM plain p;
     RETURN coalesce(v_taken, '{}');
+EXCEPTION
+    WHEN unique_violation THEN
+        -- Two copies in one batch, or a receipt that another worker makes in this moment.
+        RETURN '{}';
+    WHEN invalid_parameter_value OR numeric_value_out_of_range THEN
+        -- A member that is not well formed.
+        RETURN '{}';
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_admit_plain(text, jsonb) IS

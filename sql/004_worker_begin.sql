@@ -24,7 +24,7 @@ COMMENT ON FUNCTION @extschema@._rule_worker_begin(text, boolean) IS
 -- A longer HTTP time-out needs a longer lease, or a slow endpoint would be called twice.
 CREATE OR REPLACE FUNCTION @extschema@._rule_lease(p_timeout_ms integer)
 RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT pg_catalog.make_interval(secs => 60 + greatest(0, p_timeout_ms - 30000) / 1000.0) $$;
+AS $$ SELECT pg_catalog.make_interval(secs => 60 + greatest(0, p_timeout_ms - 30000) / 1000.0::double precision) $$;
 COMMENT ON FUNCTION @extschema@._rule_lease(integer) IS
     'Internal: how long an event is leased, by its webhook''s time-out.';
 
