@@ -22,6 +22,8 @@ const inHandStill = 5000;
  * What admit is told about a message. What a header does not hold, or holds
  * malformed, is for the database to judge. overflow: it is more than the worker
  * takes of its webhook. early: it was read ahead of the consumer, which still has it.
+ * The members stand as jsonb keeps them, by length and then by letter, so that
+ * Postgres has nothing to sort.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
  *   transaction: string | null, traceparent?: string, stream: string, sequence: number, age_ms: number,
  *   overflow?: true, early?: true, payload?: string}} Told
@@ -116,13 +118,13 @@ export function open(w, msg) {
   });
   /** @type {Told} */
   const told = {
-    webhook_id: webhookID || null,
-    message_id: text(header.message_id),
-    source_id: text(header.source),
-    transaction: text(header.transaction),
-    traceparent: e.trace || undefined,
-    stream, sequence,
     age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
+    stream, sequence,
+    source_id: text(header.source),
+    message_id: text(header.message_id),
+    webhook_id: webhookID || null,
+    traceparent: e.trace || undefined,
+    transaction: text(header.transaction),
   };
   if (msg instanceof Early) {
     told.early = true;
