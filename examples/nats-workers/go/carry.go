@@ -26,11 +26,11 @@ const (
 // or holds malformed, is for the database to judge. The members stand as jsonb
 // keeps them, by length and then by letter, so that Postgres has nothing to sort.
 type message struct {
+	Early       bool    `json:"early,omitempty"` // read ahead of the consumer, which still has it
 	AgeMS       int64   `json:"age_ms"`
 	Stream      string  `json:"stream"`
 	Payload     *string `json:"payload,omitempty"`
 	Overflow    bool    `json:"overflow,omitempty"` // more than the worker takes of its webhook
-	Early       bool    `json:"early,omitempty"`    // read ahead of the consumer, which still has it
 	Repeated    bool    `json:"repeated,omitempty"` // asked before, and the answer may have been lost
 	Sequence    uint64  `json:"sequence"`
 	SourceID    *string `json:"source_id"`
