@@ -12,14 +12,16 @@ import (
 
 const (
 	aheadEvery = 10 * time.Millisecond
+	// catchUpEvery is for a reader that has not reached the stream's end.
+	catchUpEvery = 2 * time.Millisecond
 	// mostAhead bounds what is asked for at a time, and so what reading ahead costs the server.
-	mostAhead = 128
+	mostAhead = 64
 	// mostLater bounds the messages that wait to be read once more.
 	mostLater = 4096
 	// outrun is how far behind the stream's end it is no use to read: what was stored meanwhile is left to the consumer.
 	outrun = time.Second
 	// aheadPause is for a server that does not let itself be read.
-	aheadPause = time.Minute
+	aheadPause = 10 * time.Second
 )
 
 // place is this process's among those that take from the stream: each reads all, and carries its part.
@@ -62,10 +64,11 @@ func (w *worker) passBacklog(ctx context.Context) error {
 			}
 			r.stream, r.next, r.last = stream, stream.CachedInfo().State.LastSeq+1, w.link.now()
 		}
-		if err := w.load.wait(ctx); err != nil {
+		room, err := w.load.room(ctx, int(w.link.nc.Load().MaxPayload()))
+		if err != nil {
 			return err
 		}
-		found, more, err := r.read(ctx, n)
+		found, more, err := r.read(ctx, min(n, room))
 		if err != nil {
 			return err
 		}
@@ -74,12 +77,13 @@ func (w *worker) passBacklog(ctx context.Context) error {
 				return err
 			}
 		}
+		wait := aheadEvery
 		if more {
-			n = min(2*n, mostAhead)
+			n, wait = min(2*n, mostAhead), catchUpEvery
 		} else {
 			n, r.last = 1, w.link.now()
 		}
-		if err := sleep(ctx, aheadEvery); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -13,15 +13,17 @@ import { said } from "./text.js";
  */
 
 const aheadEvery = 10;
+// For a reader that has not reached the stream's end.
+const catchUpEvery = 2;
 // Bounds what is asked for at a time, and so what reading ahead costs the server.
-const mostAhead = 128;
+const mostAhead = 64;
 // Bounds the messages that wait to be read once more.
 const mostLater = 4096;
 // How far behind the stream's end it is no use to read, in ms: what was stored
 // meanwhile is left to the consumer.
 const outrun = 1000;
 // For a server that does not let itself be read.
-const aheadPause = 60_000;
+const aheadPause = 10_000;
 
 /**
  * Reads past a backlog what a few webhooks' messages would hold up until each of
@@ -54,8 +56,8 @@ async function passBacklog(w, signal) {
       r.next = state.last_seq + 1;
       r.last = w.link.now();
     }
-    await w.load.wait(signal);
-    const { messages, more } = await r.read(n);
+    const room = await w.load.room(signal, w.link.nc?.info?.max_payload ?? 0);
+    const { messages, more } = await r.read(Math.min(n, room));
     for (const read of messages) {
       await carryEarly(w, signal, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms)));
     }
@@ -65,7 +67,7 @@ async function passBacklog(w, signal) {
       n = 1;
       r.last = w.link.now();
     }
-    if (!await sleep(signal, aheadEvery)) throw new Ended();
+    if (!await sleep(signal, more ? catchUpEvery : aheadEvery)) throw new Ended();
   }
 }
 
