@@ -30,6 +30,7 @@ func (r Request) ID() string { return r.Header.Get("webhook-id") }
 type Answer struct {
 	Status int           // 0 means 200
 	Delay  time.Duration // before the answer
+	Until  chan struct{} // where there is one, the answer waits until it is closed
 	Hang   bool          // no answer until the client gives up or the endpoint closes
 	Header http.Header
 	Body   string
@@ -123,6 +124,13 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	case <-time.After(answer.Delay):
 	case <-e.closed:
 		return
+	}
+	if answer.Until != nil {
+		select {
+		case <-answer.Until:
+		case <-e.closed:
+			return
+		}
 	}
 	for name, values := range answer.Header {
 		w.Header()[name] = values

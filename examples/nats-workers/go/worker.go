@@ -164,10 +164,6 @@ func (w *worker) begin(ctx context.Context) error {
 // An event that takes long frees its slot.
 func (w *worker) send(e *event, free func()) (o outcome) {
 	released := outcome{result: "released", started: time.Now()}
-	ep, err := w.endpoints.get(w.asking, e.webhookID)
-	if err != nil || ep == nil {
-		return released
-	}
 	came := time.Now()
 	defer w.siding.shunt(free)()
 	if err := w.windows.enter(w.taking, e.webhookID); err != nil {
@@ -180,6 +176,11 @@ func (w *worker) send(e *event, free func()) (o outcome) {
 	}
 	defer leave()
 	w.metrics.turn.Observe(time.Since(came).Seconds())
+	// Not before it has waited, which can take as long as the requests before it.
+	ep, err := w.endpoints.get(w.asking, e.webhookID)
+	if err != nil || ep == nil {
+		return released
+	}
 	if w.taking.Err() != nil || e.left() < w.enough(ep.timeout) {
 		return released
 	}

@@ -164,13 +164,11 @@ export class Worker {
     const released = outcome("released");
     const end = this.siding.shunt(free);
     try {
-      const ep = await this.endpoints.get(this.asking, e.webhookID);
-      if (!ep) return released;
       const came = performance.now();
       await this.windows.enter(this.taking, e.webhookID);
       let o = released;
       try {
-        o = await this.#try(e, ep, came) ?? released;
+        o = await this.#try(e, came) ?? released;
       } finally {
         this.windows.leave(e.webhookID, o);
       }
@@ -184,14 +182,15 @@ export class Worker {
 
   /**
    * @param {import("./event.js").Event} e
-   * @param {import("./endpoints.js").Endpoint} ep
    * @param {number} came
    */
-  async #try(e, ep, came) {
+  async #try(e, came) {
     const leave = await this.sender.enter(this.taking);
     try {
       this.metrics.turn.observe((performance.now() - came) / 1000);
-      if (this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
+      // Not before it has waited, which can take as long as the requests before it.
+      const ep = await this.endpoints.get(this.asking, e.webhookID);
+      if (!ep || this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
       const o = await this.sender.try(this.sending, ep, e);
       if (o.result !== "released") {
         this.stats.sent(o.duration);

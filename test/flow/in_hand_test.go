@@ -1,0 +1,80 @@
+package flow
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/endpoint"
+)
+
+// window is how many requests to an endpoint a worker begins with; it has twice as many of its events in hand.
+const window = 8
+
+// slowly lets a worker have events in hand: as many as a window are on the wire and not answered until
+// the test says so, and as many wait behind them.
+func (b *bundle) slowly(t *testing.T, mode string) (id int32, events []string, answer chan struct{}) {
+	t.Helper()
+	id, events, answer = b.webhook(t, "orders", mode), names("event", 2*window), make(chan struct{})
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000 WHERE webhook_id = $1", id)
+	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Until: answer} })
+	for _, event := range events {
+		publish(t, b.application, id, event)
+	}
+	b.worker(t)
+	b.Endpoint.Wait(t, window, patience)
+	b.inHand(t, len(events))
+	return id, events, answer
+}
+
+func (b *bundle) inHand(t *testing.T, want int) {
+	t.Helper()
+	b.count(t, want, `SELECT (SELECT count(*) FROM rule_webhook_queue WHERE status = 'processing')
+		+ (SELECT count(*) FROM rule_webhook_receipts WHERE state = 'leased')`)
+}
+
+// told waits until these many workers know what has changed: until each has asked what it was, and asked again.
+func (b *bundle) told(t *testing.T, workers int) {
+	t.Helper()
+	for range 2 {
+		var since time.Time
+		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&since))
+		asked := map[string]bool{}
+		for deadline := time.Now().Add(patience); len(asked) < workers; time.Sleep(5 * time.Millisecond) {
+			require.True(t, time.Now().Before(deadline), "%d of %d workers have asked", len(asked), workers)
+			rows, err := b.admin.Query(t.Context(), `SELECT application_name FROM pg_stat_activity
+				WHERE query LIKE '%rule_worker_endpoints%' AND pid <> pg_backend_pid() AND query_start > $1 AND state = 'idle'`, since)
+			require.NoError(t, err)
+			for rows.Next() {
+				var name string
+				require.NoError(t, rows.Scan(&name))
+				asked[name] = true
+			}
+			require.NoError(t, rows.Err())
+		}
+	}
+}
+
+func TestWhatIsInHandGoesToWhereItsEndpointIsByThen(t *testing.T) {
+	for _, mode := range []string{"nats", "queue"} {
+		t.Run(mode, func(t *testing.T) {
+			b := setup(t)
+			id, events, answer := b.slowly(t, mode)
+
+			moved := endpoint.Run(t)
+			b.must(t, "SELECT rule_webhook_secret_delete($1, 'signing')", id)
+			moved.AddSecret(b.secret(t, id, "another", nil))
+			b.must(t, "SELECT rule_webhook_update($1, p_url => $2)", id, moved.URL())
+			b.told(t, 1)
+			close(answer)
+
+			requests := append(moved.Wait(t, window, patience), b.Endpoint.Requests()...)
+			require.ElementsMatch(t, events, idsOf(requests))
+			for _, r := range requests {
+				require.NoError(t, r.Signature, "each is signed with what its endpoint has")
+			}
+			b.settled(t)
+		})
+	}
+}
