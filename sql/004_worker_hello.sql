@@ -1,4 +1,4 @@
--- A worker says who it is, and learns what it must know of webhooks to send.
+-- A worker says who it is, and learns how it is to go about its work.
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_hello(
     p_consumer text, p_group text, p_version text, p_capabilities text[], p_streams text[])
@@ -33,39 +33,3 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_hello(text, text, text, text[], text[]) IS
     'For workers: registers a process and says whose events it may deliver, how long it may hold one, and how often to ask.';
-
-CREATE OR REPLACE FUNCTION @extschema@.rule_worker_endpoints(p_mark pg_snapshot DEFAULT NULL)
-RETURNS TABLE (mark pg_snapshot, webhook_id integer, webhook_name text, url text, method text, headers jsonb,
-               timeout_ms integer, secrets text[], enabled boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-    -- An expiry changes nothing by itself, so no mark would show it: what expired is deleted, which does.
-    IF EXISTS (SELECT FROM @extschema@.rule_webhook_secrets s WHERE s.expires_at <= clock_timestamp()) THEN
-        WITH w AS (
-            SELECT w.webhook_id FROM @extschema@.rule_webhooks w
-            WHERE w.webhook_id IN (SELECT s.webhook_id FROM @extschema@.rule_webhook_secrets s
-                                   WHERE s.expires_at <= clock_timestamp())
-            ORDER BY w.webhook_id FOR UPDATE SKIP LOCKED)
-        DELETE FROM @extschema@.rule_webhook_secrets s USING w
-        WHERE s.webhook_id = w.webhook_id AND s.expires_at <= clock_timestamp();
-    END IF;
-    RETURN QUERY
-    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets, e.enabled
-    FROM (SELECT pg_current_snapshot() AS mark) m
-    LEFT JOIN LATERAL (
-        SELECT w.*, ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
-                          WHERE s.webhook_id = w.webhook_id
-                            AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
-                          ORDER BY s.created_at DESC, s.secret_name) AS secrets
-        FROM @extschema@.rule_webhooks w
-        -- A mark from beyond our own time was given before the database went back to an earlier point.
-        WHERE p_mark IS NULL OR pg_snapshot_xmax(p_mark) > pg_snapshot_xmax(m.mark)
-           OR NOT pg_visible_in_snapshot(w.changed_xid, p_mark)
-    ) e ON true
-    ORDER BY e.webhook_id;
-END
-$$;
-COMMENT ON FUNCTION @extschema@.rule_worker_endpoints(pg_snapshot) IS
-    'For workers: webhooks that changed since the mark of the last call, all of them without one, and a new mark. One row with webhook_id NULL when nothing did.';

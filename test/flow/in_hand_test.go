@@ -78,3 +78,29 @@ func TestWhatIsInHandGoesToWhereItsEndpointIsByThen(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsInHandIsGivenBackUntriedWhenItsWebhookIsHeldOrDisabled(t *testing.T) {
+	for _, c := range []struct{ name, stop, goOn string }{
+		{"held", "SELECT rule_webhook_hold($1, 'stop')", "SELECT rule_webhook_resume($1)"},
+		{"disabled", "SELECT rule_webhook_update($1, p_enabled => false)", "SELECT rule_webhook_update($1, p_enabled => true)"},
+	} {
+		for _, mode := range []string{"nats", "queue"} {
+			t.Run(c.name+" "+mode, func(t *testing.T) {
+				b := setup(t)
+				id, events, answer := b.slowly(t, mode)
+
+				b.must(t, c.stop, id)
+				b.told(t, 1)
+				close(answer)
+
+				b.count(t, len(events)-window, "SELECT count(*) FROM rule_webhook_queue WHERE status = 'pending' AND retry_count = 0")
+				b.inHand(t, 0)
+				b.count(t, window, "SELECT count(*) FROM rule_webhook_attempts")
+				require.Len(t, b.Endpoint.Requests(), window)
+				b.must(t, c.goOn, id)
+				b.arrived(t, events...)
+				b.settled(t)
+			})
+		}
+	}
+}

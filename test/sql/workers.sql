@@ -24,6 +24,10 @@ SELECT webhook_name, url, method, headers, timeout_ms, secrets, enabled FROM rul
 SELECT webhook_name FROM rule_worker_endpoints(:'mark');
 SELECT rule_webhook_update(:second, p_enabled => false);
 SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
+SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
+SELECT rule_webhook_hold(:first, 'maintenance');
+SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
+SELECT rule_webhook_resume(:first);
 -- A mark from beyond our time is of no use: everything comes again.
 SELECT webhook_name FROM rule_worker_endpoints('9000000:9000000:');
 

@@ -205,6 +205,7 @@ type endpointRow struct {
 	headers   string
 	timeoutMS int64
 	secrets   []string
+	enabled   bool
 }
 
 // endpoints answers what changed since mark ("" for all) and the new mark. A mark begins with the timeline that it is of:
@@ -217,7 +218,7 @@ func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointR
 			since = &mark
 		}
 		rs, err := d.pool.Query(ctx, `SELECT pg_catalog.concat(line, mark), webhook_id, webhook_name, url, method,
-			headers::text, timeout_ms, secrets
+			headers::text, timeout_ms, secrets, enabled
 			FROM pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS t (line)
 			CROSS JOIN LATERAL `+schema+`.rule_worker_endpoints(CASE WHEN pg_catalog.starts_with($1::text, line)
 				THEN pg_catalog.substr($1::text, 9)::pg_catalog.pg_snapshot END)`, since)
@@ -229,14 +230,15 @@ func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointR
 			var id, timeout *int32
 			var name, url, method, headers *string
 			var secrets []string
-			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets); err != nil {
+			var enabled *bool
+			if err := rs.Scan(&newMark, &id, &name, &url, &method, &headers, &timeout, &secrets, &enabled); err != nil {
 				return err
 			}
 			if id == nil {
 				continue
 			}
 			rows = append(rows, endpointRow{*id, deref(name), deref(url), deref(method),
-				deref(headers), int64(deref(timeout)), secrets})
+				deref(headers), int64(deref(timeout)), secrets, deref(enabled)})
 		}
 		return rs.Err()
 	})

@@ -23,7 +23,13 @@ type endpoint struct {
 	keys    []signingKey
 	// broken is set when no request can be made of the row; each try fails with it.
 	broken error
+	// shut says that what was taken before it was told is not to be sent. What the database
+	// gave since then it gave in spite of that, or since it is open again.
+	shut bool
+	told time.Time
 }
+
+func (ep *endpoint) recalls(e *event) bool { return ep.shut && e.taken.Before(ep.told) }
 
 // endpoints keeps a copy of all endpoints. It asks for what changed since a
 // snapshot of the database, never since a time: a commit that was late would
@@ -76,6 +82,7 @@ func (e *endpoints) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	told := time.Now()
 	e.mark = mark
 	e.round.Add(1)
 	if len(rows) == 0 {
@@ -86,8 +93,10 @@ func (e *endpoints) refresh(ctx context.Context) error {
 		fresh[id] = ep
 	}
 	for _, r := range rows {
-		fresh[r.webhookID] = newEndpoint(r)
-		if err := fresh[r.webhookID].broken; err != nil {
+		ep := newEndpoint(r)
+		ep.shut, ep.told = !r.enabled, told
+		fresh[r.webhookID] = ep
+		if err := ep.broken; err != nil {
 			slog.Warn("a webhook cannot be sent", "webhook_id", r.webhookID, "webhook_name", r.name, "error", err)
 		}
 	}

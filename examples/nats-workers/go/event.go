@@ -22,6 +22,7 @@ type event struct {
 	sequence uint64
 	msg      jetstream.Msg // nil on the queue path
 
+	taken time.Time // when the call began that gave its lease
 	// leaseEnd is the monotonic end of the lease in nanoseconds since began;
 	// 0 while there is none to renew. The heartbeat writes it, too.
 	leaseEnd atomic.Int64
@@ -31,14 +32,15 @@ type event struct {
 // somebody sets right must not stretch a lease.
 var began = time.Now()
 
-// leased notes a lease taken, or renewed, by a call that began at start. It is
+// leased notes a lease taken by a call that began at start. It is
 // counted from before the call: the database counted from later.
 func (e *event) leased(start time.Time, length time.Duration) {
+	e.taken = start
 	e.leaseEnd.Store(int64(start.Sub(began) + length))
 }
 
-// renewed is leased for a lease that may have been given back, or found lost,
-// while the call was under way: that stays.
+// renewed notes that the lease was renewed by a call that began at start. It may have been
+// given back, or found lost, while the call was under way: that stays.
 func (e *event) renewed(start time.Time, length time.Duration) {
 	if old := e.leaseEnd.Load(); old != 0 {
 		e.leaseEnd.CompareAndSwap(old, int64(start.Sub(began)+length))

@@ -160,7 +160,7 @@ func (w *worker) begin(ctx context.Context) error {
 }
 
 // send makes one try, or gives the event back untried: to an endpoint that is
-// gone, after SIGTERM, or when its lease does not hold for as long as a try may take.
+// gone or shut, after SIGTERM, or when its lease does not hold for as long as a try may take.
 // An event that takes long frees its slot.
 func (w *worker) send(e *event, free func()) (o outcome) {
 	released := outcome{result: "released", started: time.Now()}
@@ -178,7 +178,7 @@ func (w *worker) send(e *event, free func()) (o outcome) {
 	w.metrics.turn.Observe(time.Since(came).Seconds())
 	// Not before it has waited, which can take as long as the requests before it.
 	ep, err := w.endpoints.get(w.asking, e.webhookID)
-	if err != nil || ep == nil {
+	if err != nil || ep == nil || ep.recalls(e) {
 		return released
 	}
 	if w.taking.Err() != nil || e.left() < w.enough(ep.timeout) {

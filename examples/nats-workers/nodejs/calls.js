@@ -9,7 +9,7 @@
  * @typedef {{queueID: number, action: string, webhookID: number, messageID: string, redelivery: number,
  *   try: number, body: Buffer, stream: string, subject: string, headers: Record<string, string>}} Claimed
  * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
- *   timeout: number, secrets: string[]}} EndpointRow
+ *   timeout: number, secrets: string[], enabled: boolean}} EndpointRow
  */
 import { newCall } from "./lostcalls.js";
 import { version } from "./version.js";
@@ -48,7 +48,7 @@ export function hello(db, signal, streams, options) {
 export function endpoints(db, signal, mark) {
   return db.call(signal, "endpoints", async (schema, query) => {
     const rows = await query(`SELECT pg_catalog.concat(line, mark) AS mark, webhook_id, webhook_name, url, method,
-      headers::text, timeout_ms, secrets
+      headers::text, timeout_ms, secrets, enabled
       FROM pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS t (line)
       CROSS JOIN LATERAL ${schema}.rule_worker_endpoints(CASE WHEN pg_catalog.starts_with($1::text, line)
         THEN pg_catalog.substr($1::text, 9)::pg_catalog.pg_snapshot END)`, [mark || null]);
@@ -57,6 +57,7 @@ export function endpoints(db, signal, mark) {
       rows: rows.filter((r) => r.webhook_id !== null).map((r) => ({
         webhookID: r.webhook_id, name: r.webhook_name ?? "", url: r.url ?? "", method: r.method ?? "",
         headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [],
+        enabled: r.enabled ?? false,
       })),
     };
   });

@@ -10,6 +10,10 @@ import { version } from "./version.js";
  * request can be made of the row; each try fails with it.
  * @typedef {{timeout: number, broken: string} | {timeout: number, broken?: undefined, origin: string, path: string,
  *   method: string, headers: Record<string, string>, keys: import("node:crypto").KeyObject[]}} Endpoint
+ *
+ * What was told of a webhook, and when. shut: what was taken before is not to be sent. What the
+ * database gave since then it gave in spite of that, or since it is open again.
+ * @typedef {Endpoint & {shut: boolean, told: number}} Told
  */
 
 /**
@@ -17,7 +21,7 @@ import { version } from "./version.js";
  * the database, never since a time: a commit that was late would be missed for ever.
  */
 export class Endpoints {
-  /** @type {Map<number, Endpoint>} */
+  /** @type {Map<number, Told>} */
   #byID = new Map();
   #mark = "";
   /** The refresh that has begun, and the one after it. @type {Promise<void> | undefined} */
@@ -72,16 +76,20 @@ export class Endpoints {
   /** @param {AbortSignal} signal */
   async #refresh(signal) {
     const { rows, mark } = await calls.endpoints(this.db, signal, this.#mark);
+    const told = performance.now();
     this.#mark = mark;
     for (const row of rows) {
       const endpoint = newEndpoint(row);
-      this.#byID.set(row.webhookID, endpoint);
+      this.#byID.set(row.webhookID, { ...endpoint, shut: !row.enabled, told });
       if (endpoint.broken) {
         log.warn({ webhook_id: row.webhookID, webhook_name: row.name, error: endpoint.broken }, "a webhook cannot be sent");
       }
     }
   }
 }
+
+/** @param {Told} endpoint @param {import("./event.js").Event} e */
+export const recalls = ({ shut, told }, e) => shut && e.taken < told;
 
 /**
  * @param {calls.EndpointRow} row

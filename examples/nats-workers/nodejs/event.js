@@ -15,6 +15,7 @@ export class Event {
   /** Absent on the queue path. @type {StreamMessage | undefined} */
   msg;
 
+  taken = 0; // when the call began that gave its lease
   // The end of the lease on the process's own monotonic clock, which nobody sets
   // right; 0 while there is none to renew.
   #leaseEnd = 0;
@@ -38,16 +39,17 @@ export class Event {
    * @param {number} start @param {number} length
    */
   leased(start, length) {
+    this.taken = start;
     this.#leaseEnd = start + length;
   }
 
   /**
-   * Is leased for a lease that may have been given back, or found lost, while the
-   * call was under way: that stays.
+   * Notes that the lease was renewed by a call that began at start. It may have been
+   * given back, or found lost, while the call was under way: that stays.
    * @param {number} start @param {number} length
    */
   renewed(start, length) {
-    if (this.isLeased) this.leased(start, length);
+    if (this.isLeased) this.#leaseEnd = start + length;
   }
 
   /** How long the lease still holds. */

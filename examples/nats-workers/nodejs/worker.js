@@ -7,7 +7,7 @@ import { runNATS } from "./consumer.js";
 import { Ended, onEnd, outlive } from "./context.js";
 import { Database, refused } from "./database.js";
 import { outcome, Sender } from "./deliver.js";
-import { Endpoints } from "./endpoints.js";
+import { Endpoints, recalls } from "./endpoints.js";
 import { Holdings } from "./event.js";
 import { heartbeats, keepInProgress, lastHeartbeat, Stats } from "./heartbeat.js";
 import { Link } from "./link.js";
@@ -154,9 +154,9 @@ export class Worker {
   }
 
   /**
-   * Makes one try, or gives the event back untried: to an endpoint that is gone,
-   * after SIGTERM, or when its lease does not hold for as long as a try may take. An
-   * event that takes long frees its slot.
+   * Makes one try, or gives the event back untried: to an endpoint that is gone or
+   * shut, after SIGTERM, or when its lease does not hold for as long as a try may
+   * take. An event that takes long frees its slot.
    * @param {import("./event.js").Event} e
    * @param {() => void} free
    */
@@ -190,7 +190,7 @@ export class Worker {
       this.metrics.turn.observe((performance.now() - came) / 1000);
       // Not before it has waited, which can take as long as the requests before it.
       const ep = await this.endpoints.get(this.asking, e.webhookID);
-      if (!ep || this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
+      if (!ep || recalls(ep, e) || this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
       const o = await this.sender.try(this.sending, ep, e);
       if (o.result !== "released") {
         this.stats.sent(o.duration);
