@@ -41,10 +41,12 @@ RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_taken_at timestamptz;
 BEGIN
     IF p_queue_id IS NULL THEN
         UPDATE @extschema@.rule_webhook_receipts r SET state = 'waiting', leased_by = NULL, lease_until = NULL
-        WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery;
+        WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery
+        RETURNING r.taken_at INTO v_taken_at;
     ELSE
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'pending', leased_by = NULL, lease_until = NULL,
@@ -56,8 +58,10 @@ BEGIN
                                  WHEN q.route = 'publish' AND p_error IS NOT NULL AND q.created_at > v_now - interval '60 seconds'
                                  THEN v_now + interval '1 second'
                                  ELSE q.next_retry_at END
-        WHERE q.queue_id = p_queue_id;
+        WHERE q.queue_id = p_queue_id
+        RETURNING CASE WHEN q.route <> 'publish' THEN q.started_at END INTO v_taken_at;
     END IF;
+    PERFORM @extschema@._rule_breaker_pass_on(p_webhook_id, v_taken_at);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_event_release(bigint, text, integer, text, integer, text) IS

@@ -18,17 +18,23 @@ BEGIN
         WHERE s.webhook_id = w.webhook_id AND s.expires_at <= clock_timestamp();
     END IF;
     RETURN QUERY
-    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets, e.enabled AND e.held_since IS NULL
+    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets,
+           e.enabled AND e.held_since IS NULL AND NOT e.broken
     FROM (SELECT pg_current_snapshot() AS mark) m
     LEFT JOIN LATERAL (
         SELECT w.*, ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
                           WHERE s.webhook_id = w.webhook_id
                             AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
-                          ORDER BY s.created_at DESC, s.secret_name) AS secrets
+                          ORDER BY s.created_at DESC, s.secret_name) AS secrets,
+               b.webhook_id IS NOT NULL AS broken
         FROM @extschema@.rule_webhooks w
+        LEFT JOIN @extschema@.rule_webhook_endpoints b
+            ON b.webhook_id = w.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed'
         -- A mark from beyond our own time was given before the database went back to an earlier point.
         WHERE p_mark IS NULL OR pg_snapshot_xmax(p_mark) > pg_snapshot_xmax(m.mark)
            OR NOT pg_visible_in_snapshot(w.changed_xid, p_mark)
+           -- That it has closed need not be told: what is claimed from then on is sent.
+           OR NOT pg_visible_in_snapshot(b.opened_xid, p_mark)
     ) e ON true
     ORDER BY e.webhook_id;
 END

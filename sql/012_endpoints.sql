@@ -105,13 +105,15 @@ BEGIN
     IF v_new.breaker_state <> v_old.breaker_state THEN
         v_new.breaker_since := v_now;
         v_new.open_ms := CASE v_new.breaker_state WHEN 'open' THEN v_new.open_ms END;
+        v_new.opened_xid := CASE v_new.breaker_state WHEN 'open' THEN pg_current_xact_id() ELSE v_old.opened_xid END;
         v_new.open_until := v_now + make_interval(secs => v_new.open_ms / 1000.0);
         v_new.outages := 0;
     END IF;
     IF v_new IS DISTINCT FROM v_old THEN
         UPDATE @extschema@.rule_webhook_endpoints e
         SET failing_since = v_new.failing_since, outages = v_new.outages, breaker_state = v_new.breaker_state,
-            breaker_since = v_new.breaker_since, open_ms = v_new.open_ms, open_until = v_new.open_until
+            breaker_since = v_new.breaker_since, open_ms = v_new.open_ms, open_until = v_new.open_until,
+            opened_xid = v_new.opened_xid
         WHERE e.webhook_id = p_webhook_id;
     END IF;
     -- A failure on each of these days, in UTC as the attempts' slots go: two failures with days between them say little of
@@ -150,6 +152,23 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_breaker_pass(integer) IS
     'Internal: whether one event may go to an endpoint whose breaker is not closed. Says so to one caller at a time.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_breaker_pass_on(p_webhook_id integer, p_taken_at timestamptz)
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    -- What was taken since the breaker opened is the one that it let through.
+    WITH half_open AS (
+        SELECT e.webhook_id FROM @extschema@.rule_webhook_endpoints e
+        WHERE e.webhook_id = p_webhook_id AND e.breaker_state = 'half-open'
+          AND p_taken_at > e.breaker_since - make_interval(secs => e.open_ms / 1000.0)
+        FOR UPDATE SKIP LOCKED)
+    UPDATE @extschema@.rule_webhook_endpoints e SET open_until = clock_timestamp()
+    FROM half_open WHERE e.webhook_id = half_open.webhook_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_breaker_pass_on(integer, timestamptz) IS
+    'Internal: of an event that was given back untried, when it was taken: if its endpoint''s breaker had let it through, the next one may go.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_pass(p_rows bigint[])
 RETURNS bigint[] LANGUAGE plpgsql

@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,5 +104,52 @@ func TestWhatIsInHandIsGivenBackUntriedWhenItsWebhookIsHeldOrDisabled(t *testing
 				b.settled(t)
 			})
 		}
+	}
+}
+
+// The requests of one worker fail; the other, whose requests hang, hears of it.
+func TestWhatEachWorkerHasInHandIsGivenBackUntriedWhenTheBreakerOpens(t *testing.T) {
+	for _, mode := range []string{"nats", "queue"} {
+		t.Run(mode, func(t *testing.T) {
+			b := setup(t)
+			id, events, answer := b.slowly(t, mode)
+			begun := idsOf(b.Endpoint.Requests())
+			var back atomic.Bool
+			fail := make(chan struct{})
+			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+				if back.Load() {
+					return endpoint.Answer{}
+				}
+				return endpoint.Answer{Status: 503, Until: fail}
+			})
+			b.worker(t, "CONSUMER_NAME=another")
+			more := names("more", 2*window)
+			for _, event := range more {
+				publish(t, b.application, id, event)
+			}
+			b.Endpoint.Wait(t, 2*window, patience)
+			b.inHand(t, len(events)+len(more))
+
+			close(fail)
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_endpoints WHERE breaker_state <> 'closed'")
+			b.told(t, 2)
+			close(answer)
+			b.inHand(t, 0)
+			waited := 0
+			for _, r := range b.Endpoint.Requests() {
+				if slices.Contains(events, r.ID()) && !slices.Contains(begun, r.ID()) {
+					waited++
+				}
+			}
+			// The breaker itself lets one through after 1 s, 3 s and 7 s.
+			require.LessOrEqual(t, waited, 3)
+
+			back.Store(true)
+			b.count(t, len(events)+len(more), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+			b.settled(t)
+			b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")
+			b.count(t, 0, `SELECT count(*) FROM (SELECT max(try) - count(*) AS missing FROM rule_webhook_attempts GROUP BY message_id) a
+				WHERE missing <> 0`)
+		})
 	}
 }

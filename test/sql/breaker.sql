@@ -35,9 +35,12 @@ SELECT pg_temp.try('b' || n, NULL) FROM generate_series(1, 4) n;
 SELECT pg_temp.try('refused', 422);
 SELECT pg_temp.try('c' || n, NULL) FROM generate_series(1, 4) n;
 SELECT * FROM breaker;
--- The fifth opens it: its events wait on both ways, and use no try. Others' go on.
+-- The fifth opens it: its events wait on both ways, and use no try. Others' go on. Workers are told, to give back what they took.
+SELECT mark AS mark FROM rule_worker_endpoints() LIMIT 1 \gset
 SELECT pg_temp.try('c5', 500);
 SELECT * FROM breaker;
+SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
+SELECT mark AS mark FROM rule_worker_endpoints() LIMIT 1 \gset
 SELECT verdict, reason, wait_ms BETWEEN 50 AND 1000 AS soon, try FROM t.admit('w2', t.message('away', 'c5'), t.message('well', 'm'));
 SELECT rule_webhook_enqueue(:id, '"queued"') > 0 AS queued, rule_webhook_enqueue(:id, '"queued too"') > 0 AS too, rule_webhook_enqueue(:other, '"other"') > 0 AS other;
 SELECT payload FROM rule_worker_claim('w2', 10, '{}');
@@ -54,6 +57,17 @@ SELECT payload FROM rule_worker_claim('w2', 10, '{}');
 SELECT * FROM breaker;
 SELECT payload FROM rule_worker_claim('w3', 10, '{}');
 SELECT verdict, reason FROM t.admit('w', t.message('away', 'c5'));
+-- What comes back of before it opened changes nothing. Where the one that was let through comes back untried, the next one goes.
+UPDATE rule_webhook_receipts SET state = 'leased', leased_by = 'w', lease_until = now() + interval '1 minute', taken_at = now() - interval '1 minute' WHERE message_id = 'c4';
+SELECT verdict, waits FROM t.report('w', t.tried('away', 'c4', NULL) || '{"result": "released"}');
+SELECT * FROM breaker;
+SELECT verdict FROM rule_worker_report('w2', (SELECT jsonb_build_array(jsonb_build_object('path', 'queue', 'queue_id', queue_id, 'result', 'released'))
+    FROM rule_webhook_queue WHERE leased_by = 'w2' AND webhook_id = :id));
+SELECT * FROM breaker;
+SELECT payload FROM rule_worker_claim('w2', 10, '{}');
+SELECT * FROM breaker;
+-- Of that workers need not be told.
+SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
 -- It finds the endpoint away: twice as long.
 SELECT verdict FROM rule_worker_report('w2', (SELECT jsonb_build_array(jsonb_build_object('path', 'queue', 'queue_id', queue_id, 'result', 'failed', 'started_ms_ago', 0))
     FROM rule_webhook_queue WHERE leased_by = 'w2' AND webhook_id = :id));
