@@ -6,16 +6,21 @@ RETURNS TABLE (mark pg_snapshot, webhook_id integer, webhook_name text, url text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_expired integer[] := '{}';
 BEGIN
-    -- An expiry changes nothing by itself, so no mark would show it: what expired is deleted, which does.
-    IF EXISTS (SELECT FROM @extschema@.rule_webhook_secrets s WHERE s.expires_at <= clock_timestamp()) THEN
-        WITH w AS (
-            SELECT w.webhook_id FROM @extschema@.rule_webhooks w
-            WHERE w.webhook_id IN (SELECT s.webhook_id FROM @extschema@.rule_webhook_secrets s
-                                   WHERE s.expires_at <= clock_timestamp())
-            ORDER BY w.webhook_id FOR UPDATE SKIP LOCKED)
-        DELETE FROM @extschema@.rule_webhook_secrets s USING w
-        WHERE s.webhook_id = w.webhook_id AND s.expires_at <= clock_timestamp();
+    -- An expiry changes nothing by itself, so no mark would show it: what expired is deleted, which does. Where somebody has it
+    -- locked, its webhook is told each time until it is gone.
+    IF EXISTS (SELECT FROM @extschema@.rule_webhook_secrets s WHERE s.expires_at <= v_now) THEN
+        WITH gone AS (
+            SELECT s.webhook_id, s.secret_name
+            FROM @extschema@.rule_webhook_secrets s JOIN @extschema@.rule_webhooks w ON w.webhook_id = s.webhook_id
+            WHERE s.expires_at <= v_now
+            ORDER BY s.webhook_id, s.secret_name FOR UPDATE SKIP LOCKED)
+        DELETE FROM @extschema@.rule_webhook_secrets s USING gone
+        WHERE s.webhook_id = gone.webhook_id AND s.secret_name = gone.secret_name;
+        v_expired := ARRAY(SELECT s.webhook_id FROM @extschema@.rule_webhook_secrets s WHERE s.expires_at <= v_now);
     END IF;
     RETURN QUERY
     SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets,
@@ -24,7 +29,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT w.*, ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
                           WHERE s.webhook_id = w.webhook_id
-                            AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
+                            AND (s.expires_at IS NULL OR s.expires_at > v_now)
                           ORDER BY s.created_at DESC, s.secret_name) AS secrets,
                b.webhook_id IS NOT NULL AS broken
         FROM @extschema@.rule_webhooks w
@@ -35,6 +40,7 @@ BEGIN
            OR NOT pg_visible_in_snapshot(w.changed_xid, p_mark)
            -- That it has closed need not be told: what is claimed from then on is sent.
            OR NOT pg_visible_in_snapshot(b.opened_xid, p_mark)
+           OR w.webhook_id = ANY (v_expired)
     ) e ON true
     ORDER BY e.webhook_id;
 END

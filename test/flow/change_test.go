@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,27 @@ func TestAChangedEndpointReachesEachWorkerWithinASecondWithoutANotification(t *t
 	require.NotEmpty(t, requests)
 	for _, r := range requests {
 		require.NoError(t, r.Signature, "URL and secret change together")
+	}
+}
+
+func TestAnExpiredSecretSignsNoMoreAlsoWhileItsWebhookIsLocked(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "queue")
+	b.secret(t, id, "another", nil)
+	b.worker(t)
+	b.must(t, "UPDATE rule_webhook_secrets SET expires_at = clock_timestamp() + interval '1 second' WHERE secret_name = 'another'")
+	tx := begin(t, b.admin)
+	_, err := tx.Exec(t.Context(), "SELECT FROM rule_webhooks FOR UPDATE")
+	require.NoError(t, err)
+
+	for n, deadline := 1, time.Now().Add(patience); ; n++ {
+		publish(t, b.application, id, fmt.Sprint("event-", n))
+		last := b.Endpoint.Wait(t, n, patience)[n-1]
+		require.NoError(t, last.Signature)
+		if len(strings.Fields(last.Header.Get("webhook-signature"))) == 1 {
+			break
+		}
+		require.True(t, time.Now().Before(deadline), "the secret signs still")
 	}
 }
 
