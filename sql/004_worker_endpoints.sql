@@ -1,5 +1,29 @@
 -- What a worker must know of webhooks to send, and when to leave them alone.
 
+-- A mark is a snapshot that says as well of which run of the server it is: after a restore, a failover or a crash the server
+-- gives transaction ids anew, and another run's snapshot is of no use. Its xmin says so, as low as it may be: what is older than
+-- the oldest open transaction is visible.
+CREATE OR REPLACE FUNCTION @extschema@._rule_mark(p_snapshot pg_snapshot)
+RETURNS pg_snapshot LANGUAGE plpgsql STABLE STRICT
+AS $$
+DECLARE
+    v_xmax numeric := pg_snapshot_xmax(p_snapshot)::text;
+    v_open text := split_part(p_snapshot::text, ':', 3);
+    v_oldest numeric := coalesce(nullif(split_part(v_open, ',', 1), '')::numeric, v_xmax);
+    v_began timestamptz;
+    v_run bigint;
+BEGIN
+    -- It begins anew after a crash as well. Who must not see it sees at least when the server started.
+    SELECT a.backend_start INTO v_began FROM pg_stat_get_activity(NULL) a WHERE a.backend_type = 'checkpointer';
+    v_run := 1000000 * extract(epoch FROM coalesce(v_began, pg_postmaster_start_time()));
+    -- A snapshot of a standby says nothing of what is open.
+    v_run := v_run + pg_is_in_recovery()::integer;
+    RETURN format('%s:%s:%s', 1 + v_run % least(v_oldest, 2147483647), v_xmax, v_open);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_mark(pg_snapshot) IS
+    'Internal: a snapshot as rule_worker_endpoints gives it: a mark of this run of the server is what this makes of it.';
+
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_endpoints(p_mark pg_snapshot DEFAULT NULL)
 RETURNS TABLE (mark pg_snapshot, webhook_id integer, webhook_name text, url text, method text, headers jsonb,
                timeout_ms integer, secrets text[], enabled boolean)
@@ -8,6 +32,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_all boolean := (p_mark::text = @extschema@._rule_mark(p_mark)::text) IS NOT TRUE;
     v_expired integer[] := '{}';
 BEGIN
     -- An expiry changes nothing by itself, so no mark would show it: what expired is deleted, which does. Where somebody has it
@@ -25,7 +50,7 @@ BEGIN
     RETURN QUERY
     SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets,
            e.enabled AND e.held_since IS NULL AND NOT e.broken
-    FROM (SELECT pg_current_snapshot() AS mark) m
+    FROM (SELECT @extschema@._rule_mark(pg_current_snapshot()) AS mark OFFSET 0) m
     LEFT JOIN LATERAL (
         SELECT w.*, ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
                           WHERE s.webhook_id = w.webhook_id
@@ -35,9 +60,7 @@ BEGIN
         FROM @extschema@.rule_webhooks w
         LEFT JOIN @extschema@.rule_webhook_endpoints b
             ON b.webhook_id = w.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed'
-        -- A mark from beyond our own time was given before the database went back to an earlier point.
-        WHERE p_mark IS NULL OR pg_snapshot_xmax(p_mark) > pg_snapshot_xmax(m.mark)
-           OR NOT pg_visible_in_snapshot(w.changed_xid, p_mark)
+        WHERE v_all OR NOT pg_visible_in_snapshot(w.changed_xid, p_mark)
            -- That it has closed need not be told: what is claimed from then on is sent.
            OR NOT pg_visible_in_snapshot(b.opened_xid, p_mark)
            OR w.webhook_id = ANY (v_expired)
@@ -46,4 +69,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_endpoints(pg_snapshot) IS
-    'For workers: webhooks that changed since the mark of the last call, all of them without one, and a new mark. One row with webhook_id NULL when nothing did. Where enabled is false, a worker gives back what it took before and has not begun to send.';
+    'For workers: webhooks that changed since the mark of the last call, all of them without one or with one from before the server started, and a new mark. One row with webhook_id NULL when nothing did. Where enabled is false, a worker gives back what it took before and has not begun to send.';

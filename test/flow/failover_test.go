@@ -221,6 +221,25 @@ func TestAfterAFailoverAWorkerSendsWhereTheDatabaseThatLeadsSays(t *testing.T) {
 	after.reaches(t, id, "/orders")
 }
 
+// What a standby's snapshot does not name may be open on the primary, and commit later.
+func TestWhatAStandbyToldAWorkerIsToldAnewWhenItLeads(t *testing.T) {
+	r := setupReplicated(t)
+	r.webhook(t, "orders", "queue")
+	r.lags(t)
+	standby := r.standby.Connect(t, system.Database, system.Administrator)
+	var mark string
+	require.NoError(t, standby.QueryRow(t.Context(), "SELECT mark::text FROM rule_worker_endpoints() LIMIT 1").Scan(&mark))
+	const told = "SELECT count(webhook_id) FROM rule_worker_endpoints($1::text::pg_snapshot)"
+	var webhooks int
+	require.NoError(t, standby.QueryRow(t.Context(), told, mark).Scan(&webhooks))
+	require.Zero(t, webhooks)
+
+	require.NoError(t, r.Postgres.Kill())
+	after := r.promoted(t)
+	after.count(t, 0, "SELECT pg_is_in_recovery()::integer")
+	after.count(t, 1, told, mark)
+}
+
 // reaches publishes until an event arrives at a path.
 func (b *bundle) reaches(t *testing.T, webhook int32, path string) {
 	t.Helper()

@@ -8,12 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// As after a backup was restored, or a failover to a standby that lagged: what committed since is gone,
-// and others get the ids of its transactions, while its messages are still in the stream.
-func TestWhatADatabaseForgotByGoingBackIsNotDelivered(t *testing.T) {
-	b := setup(t)
-	id := b.webhook(t, "orders", "nats")
-	published(t, b.application, id, "kept")
+// backUp makes a backup and answers what goes back to it.
+func (b *bundle) backUp(t *testing.T) (goBack func()) {
+	t.Helper()
 	require.NoError(t, b.Postgres.Stop())
 	backup := b.Postgres.Data + ".backup"
 	copied := func(from, to string) {
@@ -23,15 +20,66 @@ func TestWhatADatabaseForgotByGoingBackIsNotDelivered(t *testing.T) {
 	copied(b.Postgres.Data, backup)
 	require.NoError(t, b.Postgres.StartAgain())
 	b.reconnect(t)
+	return func() {
+		require.NoError(t, b.Postgres.Stop())
+		require.NoError(t, os.RemoveAll(b.Postgres.Data))
+		copied(backup, b.Postgres.Data)
+		require.NoError(t, b.Postgres.StartAgain())
+		b.reconnect(t)
+	}
+}
+
+// next is the id that the next transaction gets, at least.
+func (b *bundle) next(t *testing.T) (id int64) {
+	t.Helper()
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").Scan(&id))
+	return id
+}
+
+// passes lets others have so many transactions that the next one's id is greater.
+func (b *bundle) passes(t *testing.T, id int64) {
+	t.Helper()
+	for b.next(t) <= id {
+		b.must(t, "SELECT pg_current_xact_id()")
+	}
+}
+
+// By the time of the worker's next call the ids that the database gives are those that it gave before.
+func TestAWorkerForgetsTheEndpointsOfADatabaseThatWentBack(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "queue")
+	goBack := b.backUp(t)
+	line, env := b.databaseLine(t)
+	b.worker(t, env)
+	b.must(t, "SELECT rule_webhook_update($1, p_url => $2)", id, b.Endpoint.URL()+"/lost")
+	b.told(t, 1)
+	publish(t, b.application, id, "before")
+	require.Equal(t, "/lost", b.Endpoint.Wait(t, 1, patience)[0].Path)
+	next := b.next(t)
+
+	line.Refuse(true)
+	line.Cut()
+	goBack()
+	require.Less(t, b.next(t), next)
+	b.passes(t, next)
+	line.Heal()
+	b.told(t, 1)
+	publish(t, b.application, id, "after")
+	require.Equal(t, "/orders", b.Endpoint.Wait(t, 2, patience)[1].Path)
+}
+
+// As after a backup was restored, or a failover to a standby that lagged: what committed since is gone,
+// and others get the ids of its transactions, while its messages are still in the stream.
+func TestWhatADatabaseForgotByGoingBackIsNotDelivered(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	published(t, b.application, id, "kept")
+	goBack := b.backUp(t)
 	for _, event := range names("forgotten", 3) {
 		published(t, b.application, id, event)
 	}
 
-	require.NoError(t, b.Postgres.Stop())
-	require.NoError(t, os.RemoveAll(b.Postgres.Data))
-	copied(backup, b.Postgres.Data)
-	require.NoError(t, b.Postgres.StartAgain())
-	b.reconnect(t)
+	goBack()
 	for _, event := range names("after", 5) {
 		published(t, b.application, id, event)
 	}

@@ -28,8 +28,12 @@ SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
 SELECT rule_webhook_hold(:first, 'maintenance');
 SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
 SELECT rule_webhook_resume(:first);
--- A mark from beyond our time is of no use: everything comes again.
+-- A mark from beyond our time is of no use: everything comes again. Nor is one of another run of the server, which its xmin says.
 SELECT webhook_name FROM rule_worker_endpoints('9000000:9000000:');
+SELECT webhook_name FROM rule_worker_endpoints('1:18446744073709551615:18446744073709551614');
+SELECT mark AS mark FROM rule_worker_endpoints() LIMIT 1 \gset
+SELECT webhook_name FROM rule_worker_endpoints(:'mark');
+SELECT webhook_name FROM rule_worker_endpoints(regexp_replace(:'mark', '^\d+', CASE WHEN :'mark' LIKE '1:%' THEN '2' ELSE '1' END)::pg_snapshot);
 
 -- A heartbeat writes totals and renews what is held, in the queue and in the receipts, longer for a longer time-out.
 SELECT rule_webhook_enqueue(:first, '{}') AS row \gset

@@ -208,8 +208,7 @@ type endpointRow struct {
 	enabled   bool
 }
 
-// endpoints answers what changed since mark ("" for all) and the new mark. A mark begins with the timeline that it is of:
-// after a failover to a standby that lagged it names transactions that this server never had, or had anew.
+// endpoints answers what changed since mark ("" for all) and the new mark.
 func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointRow, newMark string, err error) {
 	err = d.call(ctx, "endpoints", false, func(ctx context.Context, schema string) error {
 		rows, newMark = nil, mark
@@ -217,11 +216,9 @@ func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointR
 		if mark != "" {
 			since = &mark
 		}
-		rs, err := d.pool.Query(ctx, `SELECT pg_catalog.concat(line, mark), webhook_id, webhook_name, url, method,
-			headers::text, timeout_ms, secrets, enabled
-			FROM pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS t (line)
-			CROSS JOIN LATERAL `+schema+`.rule_worker_endpoints(CASE WHEN pg_catalog.starts_with($1::text, line)
-				THEN pg_catalog.substr($1::text, 9)::pg_catalog.pg_snapshot END)`, since)
+		rs, err := d.pool.Query(ctx, `SELECT mark::text, webhook_id, webhook_name, url, method,
+			headers::text, timeout_ms, secrets, enabled FROM `+schema+
+			`.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, since)
 		if err != nil {
 			return err
 		}

@@ -38,8 +38,7 @@ export function hello(db, signal, streams, options) {
 }
 
 /**
- * Answers what changed since mark ("" for all) and the new mark. A mark begins with the timeline that it is of: after
- * a failover to a standby that lagged it names transactions that this server never had, or had anew.
+ * Answers what changed since mark ("" for all) and the new mark.
  * @param {Database} db
  * @param {AbortSignal} signal
  * @param {string} mark
@@ -47,11 +46,9 @@ export function hello(db, signal, streams, options) {
  */
 export function endpoints(db, signal, mark) {
   return db.call(signal, "endpoints", async (schema, query) => {
-    const rows = await query(`SELECT pg_catalog.concat(line, mark) AS mark, webhook_id, webhook_name, url, method,
+    const rows = await query(`SELECT mark::text, webhook_id, webhook_name, url, method,
       headers::text, timeout_ms, secrets, enabled
-      FROM pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS t (line)
-      CROSS JOIN LATERAL ${schema}.rule_worker_endpoints(CASE WHEN pg_catalog.starts_with($1::text, line)
-        THEN pg_catalog.substr($1::text, 9)::pg_catalog.pg_snapshot END)`, [mark || null]);
+      FROM ${schema}.rule_worker_endpoints($1::text::pg_catalog.pg_snapshot)`, [mark || null]);
     return {
       mark: rows.at(-1)?.mark ?? mark,
       rows: rows.filter((r) => r.webhook_id !== null).map((r) => ({
