@@ -1,6 +1,33 @@
 -- From the stream into the queue, to wait longer than a stream should hold it or for good: row, attempt and the end of
 -- the receipt in one transaction, before the worker acks.
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_events_published_at(p_webhook_ids integer[], p_message_ids text[])
+RETURNS timestamptz[] LANGUAGE plpgsql
+AS $$
+DECLARE
+    -- A row lies with the day of its publish, and most messages are not old: ten look-ups each would cost more than the move.
+    v_today smallint := @extschema@._rule_slot(0);
+    v_yesterday smallint := @extschema@._rule_slot(86400000);
+    v_published timestamptz[];
+BEGIN
+    SELECT array_agg((SELECT min(h.published_at) FROM @extschema@.rule_nats_publish_history h
+                      WHERE h.slot IN (v_today, v_yesterday) AND h.webhook_id = e.webhook_id AND h.message_id = e.message_id
+                        AND (h.success OR h.unknown)) ORDER BY e.n)
+    INTO v_published FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS e (webhook_id, message_id, n);
+    IF array_position(v_published, NULL) IS NULL THEN
+        RETURN v_published;
+    END IF;
+    SELECT array_agg(CASE WHEN e.published_at IS NOT NULL THEN e.published_at ELSE (
+                         SELECT min(h.published_at) FROM @extschema@.rule_nats_publish_history h
+                         WHERE h.webhook_id = e.webhook_id AND h.message_id = e.message_id AND (h.success OR h.unknown)) END ORDER BY e.n)
+    INTO v_published
+    FROM unnest(p_webhook_ids, p_message_ids, v_published) WITH ORDINALITY AS e (webhook_id, message_id, published_at, n);
+    RETURN v_published;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_events_published_at(integer[], text[]) IS
+    'Internal: when events of a stream were published, NULL where the history does not know.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_store(
     p_webhook_id integer, p_message_id text, p_redelivery integer, p_tries integer, p_refusals integer,
     p_first_tried_at timestamptz, p_bytes bytea, p_json jsonb,
@@ -19,7 +46,9 @@ BEGIN
     SELECT p_webhook_id, p_message_id, p_redelivery, p_json, CASE WHEN p_json IS NULL THEN p_bytes END,
            CASE WHEN p_dead THEN 'failed' ELSE 'pending' END, p_tries, p_refusals, p_first_tried_at,
            v_now + make_interval(secs => p_delay_ms / 1000.0),
-           p_status, p_error, p_answer, v_now, CASE WHEN p_dead THEN v_now END, r.taken_at,
+           p_status, p_error, p_answer, v_now, CASE WHEN p_dead THEN v_now END,
+           -- When it was accepted, as in every row: a redelivery of that time has to find it.
+           coalesce((@extschema@._rule_events_published_at(ARRAY[p_webhook_id], ARRAY[p_message_id]))[1], r.taken_at),
            -- A try that was reported let its worker live.
            CASE WHEN p_tries > r.retry_count THEN 0 ELSE r.lease_losses END
     FROM @extschema@.rule_webhook_receipts r

@@ -27,7 +27,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_redeliver_row(bigint) IS
     'Internal: redelivers one row of the queue.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_redeliver_rows(p_rows bigint[], p_from timestamptz, p_step interval DEFAULT '0')
+CREATE OR REPLACE FUNCTION @extschema@._rule_redeliver_rows(
+    p_rows bigint[], p_from timestamptz, p_step interval DEFAULT '0', p_redelivered_before timestamptz DEFAULT NULL)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -35,15 +36,18 @@ DECLARE
 BEGIN
     WITH old AS (
         UPDATE @extschema@.rule_webhook_queue q SET redelivered_at = clock_timestamp()
-        WHERE q.queue_id = ANY (p_rows) AND q.redelivered_at IS NULL AND q.status IN ('success', 'failed')
-        RETURNING q.queue_id, q.webhook_id, q.message_id, q.payload, q.rule_name, q.traceparent, q.order_key, q.order_place)
+        WHERE q.queue_id = ANY (p_rows) AND q.status IN ('success', 'failed')
+          AND (q.redelivered_at IS NULL OR q.redelivered_at < p_redelivered_before)
+        RETURNING q.queue_id, q.webhook_id, q.message_id, q.payload, q.rule_name, q.traceparent, q.order_key, q.order_place,
+                  coalesce(q.first_accepted_at, q.created_at) AS first_accepted_at)
     INSERT INTO @extschema@.rule_webhook_queue
-        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, order_key, order_place, next_retry_at)
+        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, order_key, order_place, first_accepted_at, next_retry_at)
     SELECT o.webhook_id, o.message_id,
            (SELECT max(n.redelivery) + 1 FROM @extschema@.rule_webhook_queue n
             WHERE n.webhook_id = o.webhook_id AND n.message_id = o.message_id),
            o.payload, o.rule_name, o.traceparent, o.order_key,
            CASE WHEN o.order_key IS NOT NULL THEN coalesce(o.order_place, o.queue_id) END,
+           o.first_accepted_at,
            coalesce(p_from, clock_timestamp()) + p_step * (row_number() OVER (ORDER BY o.queue_id) - 1)
     FROM old o ORDER BY o.queue_id
     ON CONFLICT DO NOTHING;
@@ -51,7 +55,7 @@ BEGIN
     RETURN v_rows;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_redeliver_rows(bigint[], timestamptz, interval) IS
+COMMENT ON FUNCTION @extschema@._rule_redeliver_rows(bigint[], timestamptz, interval, timestamptz) IS
     'Internal: makes the rows of redeliveries, one after the other.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_redeliver_published(
@@ -63,8 +67,9 @@ DECLARE
     v_receipts_since timestamptz := clock_timestamp() - (
         SELECT k.keep FROM @extschema@.rule_engine_retention k WHERE k.table_name = 'rule_webhook_receipts');
 BEGIN
-    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, next_retry_at)
-    SELECT p_webhook_id, e.message_id, 1, e.payload, p_start + p_step * (row_number() OVER (ORDER BY e.published_at, e.message_id) - 1)
+    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, first_accepted_at, next_retry_at)
+    SELECT p_webhook_id, e.message_id, 1, e.payload, e.published_at,
+           p_start + p_step * (row_number() OVER (ORDER BY e.published_at, e.message_id) - 1)
     FROM (SELECT DISTINCT ON (h.message_id) h.message_id, h.payload, h.published_at
           FROM @extschema@.rule_nats_publish_history h
           WHERE h.webhook_id = p_webhook_id AND h.published_at >= p_from AND h.published_at < p_to AND h.payload IS NOT NULL
@@ -90,7 +95,7 @@ COMMENT ON FUNCTION @extschema@._rule_redeliver_published(integer, timestamptz, 
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_redeliver(
     p_queue_id bigint DEFAULT NULL, p_webhook_id integer DEFAULT NULL, p_from timestamptz DEFAULT NULL,
-    p_to timestamptz DEFAULT NULL, p_per_second integer DEFAULT 100)
+    p_to timestamptz DEFAULT NULL, p_per_second integer DEFAULT 100, p_redelivered_before timestamptz DEFAULT NULL)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -109,6 +114,11 @@ BEGIN
             'Give p_queue_id alone; or p_webhook_id for its dead letters, with p_from, p_to or both for all events of that time.');
     ELSIF p_from >= p_to THEN
         PERFORM @extschema@._rule_refuse('p_from must be before p_to', 'Give the time from which on and up to which events are to go again.');
+    ELSIF p_redelivered_before IS NOT NULL AND NOT v_range THEN
+        PERFORM @extschema@._rule_refuse('p_redelivered_before goes with a time', 'Give p_from, p_to or both beside it; a dead letter can go again whenever it is one.');
+    ELSIF p_redelivered_before > clock_timestamp() THEN
+        PERFORM @extschema@._rule_refuse('p_redelivered_before lies in the future',
+            'Give when this redelivery began, the same in each call: what was redelivered since then does not go again.');
     END IF;
     PERFORM @extschema@._rule_check_range(p_per_second, 1, 1000000, 'p_per_second');
     IF p_queue_id IS NOT NULL THEN
@@ -127,12 +137,19 @@ BEGIN
       AND q.next_retry_at < '10000-01-01';
     v_rows := ARRAY(
         SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
-        WHERE q.webhook_id = p_webhook_id AND q.redelivered_at IS NULL AND q.payload IS NOT NULL
+        WHERE q.webhook_id = p_webhook_id AND q.payload IS NOT NULL
           AND (q.status = 'failed' OR (v_range AND q.status = 'success'))
-          -- Of a time, the events themselves: what this function makes is younger, and would go round for ever.
-          AND (NOT v_range OR (q.redelivery = 0 AND q.created_at >= v_from AND q.created_at < v_to))
-        ORDER BY q.queue_id LIMIT c_most FOR UPDATE SKIP LOCKED);
-    v_made := @extschema@._rule_redeliver_rows(v_rows, v_start, v_step);
+          AND (v_range OR q.redelivered_at IS NULL)
+          AND (NOT v_range OR (
+              coalesce(q.first_accepted_at, q.created_at) >= v_from AND coalesce(q.first_accepted_at, q.created_at) < v_to
+              -- The events themselves, once, or what ended as their last redelivery and was made before the time that was named:
+              -- what this function makes is younger, and would go round for ever.
+              AND ((q.redelivery = 0 AND q.redelivered_at IS NULL)
+                   OR (greatest(q.redelivered_at, CASE WHEN q.redelivery > 0 THEN q.created_at END) < p_redelivered_before
+                       AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue n
+                                       WHERE n.webhook_id = q.webhook_id AND n.message_id = q.message_id AND n.redelivery > q.redelivery)))))
+        ORDER BY q.queue_id LIMIT c_most FOR UPDATE OF q SKIP LOCKED);
+    v_made := @extschema@._rule_redeliver_rows(v_rows, v_start, v_step, p_redelivered_before);
     IF v_range AND v_made < c_most THEN
         v_made := v_made + @extschema@._rule_redeliver_published(p_webhook_id, v_from, v_to, c_most - v_made,
                                                                 v_start + v_made * v_step, v_step);
@@ -140,5 +157,5 @@ BEGIN
     RETURN v_made;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.rule_webhook_redeliver(bigint, integer, timestamptz, timestamptz, integer) IS
-    'Delivers again, under the same message id: one row of the queue that has ended; the dead letters of a webhook; or all its events of a time that were delivered, are dead letters or reached no stream, whose payload was kept, and not what is still on its way. So many a second. Returns how many events that sets going, at most 10000: call it until that is 0. None is sent twice by calling it again.';
+COMMENT ON FUNCTION @extschema@.rule_webhook_redeliver(bigint, integer, timestamptz, timestamptz, integer, timestamptz) IS
+    'Delivers again, under the same message id: one row of the queue that has ended; the dead letters of a webhook; or all its events that were accepted in a time and were delivered, are dead letters or reached no stream, whose payload was kept, and not what is still on its way. So many a second. Returns how many events that sets going, at most 10000: call it until that is 0. None is sent twice by calling it again; p_redelivered_before makes what was redelivered of that time before then go once more.';

@@ -31,15 +31,18 @@ SET lock_timeout = '20ms'
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_published timestamptz[];
     v_stored integer[];
 BEGIN
+    SELECT @extschema@._rule_events_published_at(array_agg(p_webhook_ids[w.i] ORDER BY w.n), array_agg(p_message_ids[w.i] ORDER BY w.n))
+    INTO v_published FROM unnest(p_which) WITH ORDINALITY AS w (i, n);
     WITH given AS MATERIALIZED (
-        SELECT i AS n, p_webhook_ids[i] AS webhook_id, p_message_ids[i] AS message_id,
-               @extschema@._rule_payload_json(@extschema@._rule_payload_bytes(p_payloads[i])) AS payload
-        FROM unnest(p_which) i),
+        SELECT w.i AS n, p_webhook_ids[w.i] AS webhook_id, p_message_ids[w.i] AS message_id, w.published_at,
+               @extschema@._rule_payload_json(@extschema@._rule_payload_bytes(p_payloads[w.i])) AS payload
+        FROM unnest(p_which, v_published) AS w (i, published_at)),
     stored AS (
         INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, payload, next_retry_at, started_at, created_at)
-        SELECT g.webhook_id, g.message_id, g.payload, v_now, v_now, v_now
+        SELECT g.webhook_id, g.message_id, g.payload, v_now, v_now, coalesce(g.published_at, v_now)
         FROM given g WHERE g.payload IS NOT NULL
         ORDER BY g.webhook_id, g.message_id COLLATE "C"
         ON CONFLICT DO NOTHING

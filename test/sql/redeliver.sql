@@ -69,6 +69,50 @@ ROLLBACK;
 UPDATE rule_webhook_queue SET status = 'success' WHERE redelivery > 0;
 SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours') AS newer, rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours') AS again;
 
+-- The receiver lost it again: what was redelivered before a time that the caller names goes once more, whatever is left of the
+-- publish, and of its time alone. What is on its way, or was made since then, does not.
+DELETE FROM rule_webhook_queue;
+DELETE FROM rule_webhook_receipts;
+DELETE FROM rule_nats_publish_history;
+CREATE FUNCTION pg_temp.again(p_redelivered_before timestamptz DEFAULT NULL, p_from interval DEFAULT '4 hours', p_to interval DEFAULT '1 hour') RETURNS integer LANGUAGE sql AS
+$$ SELECT re.rule_webhook_redeliver(p_webhook_id => t.id('again'), p_from => now() - p_from, p_to => now() - p_to, p_redelivered_before => p_redelivered_before) $$;
+SELECT pg_temp.put('dead', 'failed', NULL, '3 hours'), pg_temp.put('sent', 'success', NULL, '2 hours');
+INSERT INTO rule_nats_publish_history (webhook_id, subject, payload, message_id, success, published_at) VALUES (:id, 's', '{"p": 1}', 'published', true, now() - interval '2 hours');
+INSERT INTO rule_webhook_receipts (webhook_id, message_id, state) VALUES (:id, 'published', 'done');
+SELECT pg_temp.again() AS first, pg_temp.again(clock_timestamp()) AS on_its_way;
+DELETE FROM rule_nats_publish_history;
+UPDATE rule_webhook_queue SET status = CASE message_id WHEN 'dead' THEN 'failed' ELSE 'success' END, completed_at = now(), created_at = now() - interval '50 minutes' WHERE redelivery = 1;
+UPDATE rule_webhook_queue SET redelivered_at = now() - interval '50 minutes' WHERE redelivery = 0;
+SELECT message_id, redelivery, status, date_trunc('minutes', now() - first_accepted_at) AS age FROM rule_webhook_queue ORDER BY message_id, redelivery;
+SELECT pg_temp.again() AS once, pg_temp.again(now() - interval '55 minutes') AS since, pg_temp.again(now() - interval '5 minutes', '1 hour', '0') AS of_another_time,
+       (SELECT count(*) FROM rule_webhook_dead_letters) AS dead_letters;
+SELECT pg_temp.again(now() - interval '45 minutes') AS again, pg_temp.again(now() - interval '45 minutes') AS on_its_way;
+UPDATE rule_webhook_queue SET status = 'success' WHERE redelivery = 2;
+SELECT pg_temp.again(now() - interval '45 minutes') AS same_call, (SELECT count(*) FROM rule_webhook_dead_letters) AS dead_letters;
+SELECT message_id, redelivery, status, payload, date_trunc('minutes', now() - first_accepted_at) AS age FROM rule_webhook_queue ORDER BY message_id, redelivery;
+-- Where the row of a redelivery is gone, the one before says when that was.
+DELETE FROM rule_webhook_queue WHERE redelivery > 0 AND message_id <> 'published';
+SELECT pg_temp.again(now() - interval '55 minutes') AS since, pg_temp.again(now() - interval '45 minutes') AS again;
+
+-- What waited in the queue, once the stream gave it up, belongs to the time at which it was published.
+DELETE FROM rule_webhook_queue;
+DELETE FROM rule_webhook_receipts;
+UPDATE rule_webhooks SET retry_delay_ms = 120000 WHERE webhook_id = :id;
+SELECT t.publish('again', m) IS NOT NULL AS published FROM unnest('{set aside,tried,dead,no stream had it}'::text[]) m;
+UPDATE rule_nats_publish_history SET published_at = now() - interval '2 hours';
+INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, published_at) VALUES (:id, 's', 'tried', false, now() - interval '8 hours'), (:id, 's', 'tried', true, now() - interval '1 minute');
+UPDATE rule_nats_publish_history SET success = false WHERE message_id = 'no stream had it';
+INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, published_at, slot) VALUES (:id, 's', 'long ago', true, now() - interval '5 days', _rule_slot(5 * 86400000));
+SELECT m.n, a.verdict FROM unnest('{tried,dead,no stream had it}'::text[]) WITH ORDINALITY m (id, n), t.admit('w', t.message('again', m.id)) a ORDER BY 1;
+SELECT verdict FROM t.report('w', t.tried('again', 'tried', 503, 1, '{}'));
+UPDATE rule_webhooks SET retry_enabled = false WHERE webhook_id = :id;
+SELECT verdict FROM t.report('w', t.tried('again', 'dead', 400, 1, '{}'), t.tried('again', 'no stream had it', 400, 1, '{}')) ORDER BY ordinal;
+SELECT verdict FROM t.admit('w', t.message('again', 'set aside') || '{"overflow": true, "payload": "e30="}', t.message('again', 'long ago') || '{"overflow": true, "payload": "e30="}', t.message('again', 'of nobody') || '{"overflow": true, "payload": "e30="}') ORDER BY ordinal;
+SELECT message_id, status, CASE WHEN created_at >= now() - interval '1 minute' THEN 'now' ELSE date_trunc('minutes', now() - created_at)::text END AS accepted FROM rule_webhook_queue ORDER BY message_id;
+UPDATE rule_webhook_queue SET status = 'success' WHERE status = 'pending';
+SELECT pg_temp.again() AS events;
+UPDATE rule_webhooks SET retry_enabled = DEFAULT, retry_delay_ms = DEFAULT WHERE webhook_id = :id;
+
 -- What has not arrived.
 DELETE FROM rule_webhook_queue;
 DELETE FROM rule_webhook_receipts;
@@ -101,6 +145,8 @@ FROM (VALUES
     ($$SELECT rule_webhook_redeliver(1, 1)$$),
     ($$SELECT rule_webhook_redeliver(1, p_from => now())$$),
     ($$SELECT rule_webhook_redeliver(p_webhook_id => t.id('again'), p_from => '2026-02-02', p_to => '2026-02-01')$$),
+    ($$SELECT rule_webhook_redeliver(p_webhook_id => t.id('again'), p_redelivered_before => now())$$),
+    ($$SELECT rule_webhook_redeliver(p_webhook_id => t.id('again'), p_from => '2026-02-01', p_redelivered_before => 'infinity')$$),
     ($$SELECT rule_webhook_redeliver(0)$$),
     ($$SELECT rule_webhook_redeliver(p_webhook_id => 0)$$),
     ($$SELECT rule_webhook_redeliver(p_webhook_id => t.id('again'), p_per_second => 0)$$),
