@@ -26,7 +26,7 @@ AS $$
                   rule_nats_stream_create, rule_webhook_call_status, rule_webhook_secret_set, rule_webhook_secret_delete,
                   rule_nats_event_status, rule_nats_consumer_update_stats, rule_engine_source_renew, rule_engine_maintain,
                   rule_nats_cleanup_old_history, rule_nats_cleanup_expired, rule_webhook_cleanup_old_calls, rule_webhook_call,
-                  rule_webhook_retry, rule_webhook_redeliver, rule_webhook_undelivered, rule_webhook_hold, rule_webhook_resume, rule_nats_stats, rule_nats_config_info, rule_nats_test_connection, rule_nats_webhooks_list}'::text[]) f
+                  rule_webhook_retry, rule_webhook_redeliver, rule_webhook_undelivered, rule_webhook_id_header, rule_webhook_message_id, rule_webhook_hold, rule_webhook_resume, rule_nats_stats, rule_nats_config_info, rule_nats_test_connection, rule_nats_webhooks_list}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_admin', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', t
     FROM unnest('{rule_webhooks, rule_nats_config, rule_nats_streams, rule_webhook_queue}'::text[]) t
@@ -51,7 +51,7 @@ AS $$
     -- For monitoring: numbers and states.
     SELECT 'rule_engine_monitor', 'EXECUTE', 'FUNCTION', f
     FROM unnest('{rule_nats_health_check, rule_webhook_call_status, rule_nats_event_status, rule_nats_stats,
-                  rule_webhook_undelivered,
+                  rule_webhook_undelivered, rule_webhook_id_header, rule_webhook_message_id,
                   rule_nats_webhooks_list, rule_nats_test_connection}'::text[]) f
     UNION ALL
     SELECT 'rule_engine_monitor', 'SELECT', 'TABLE', t

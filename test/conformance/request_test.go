@@ -98,6 +98,14 @@ func TestAMessageIDTravelsAsTheGoldenFileSays(t *testing.T) {
 			h := aHook(t, s.url)
 			require.Equal(t, c.WebhookID, h.oneSent(s, c.MessageID, aBody).Header.Get("webhook-id"))
 			require.Equal(t, c.MessageID, h.attempts()[0].MessageID)
+			var header, messageID string
+			shared.admin.mu.Lock()
+			err := shared.admin.conn.QueryRow(t.Context(), "SELECT rule_webhook_id_header($1), rule_webhook_message_id($2)",
+				c.MessageID, c.WebhookID).Scan(&header, &messageID)
+			shared.admin.mu.Unlock()
+			require.NoError(t, err)
+			require.Equal(t, c.WebhookID, header)
+			require.Equal(t, c.MessageID, messageID)
 		})
 	}
 }

@@ -78,13 +78,16 @@ func privateKey(secret []byte) ed25519.PrivateKey {
 	return private
 }
 
+const wrapped = "b64_"
+
 // webhookID is how a message id travels. Receivers may put it into file names
-// and keys, so what is outside of the usual set is wrapped.
+// and keys, so what is outside of the usual set is wrapped; and so is what looks
+// wrapped, or two events could have one webhook-id.
 func webhookID(messageID string) string {
-	if len(messageID) <= 128 && messageID != "" && !strings.ContainsFunc(messageID, unusual) {
+	if len(messageID) <= 128 && messageID != "" && !strings.HasPrefix(messageID, wrapped) && !strings.ContainsFunc(messageID, unusual) {
 		return messageID
 	}
-	return "b64_" + base64.RawURLEncoding.EncodeToString([]byte(messageID))
+	return wrapped + base64.RawURLEncoding.EncodeToString([]byte(messageID))
 }
 
 func unusual(r rune) bool {

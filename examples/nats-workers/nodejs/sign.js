@@ -49,11 +49,12 @@ export function publicKey(key) {
 
 /**
  * How a message id travels. Receivers may put it into file names and keys, so
- * what is outside of the usual set is wrapped.
+ * what is outside of the usual set is wrapped; and so is what looks wrapped, or
+ * two events could have one webhook-id.
  * @param {string} messageID
  */
 function webhookID(messageID) {
-  if (/^[A-Za-z0-9_-]{1,128}$/.test(messageID)) return messageID;
+  if (/^(?!b64_)[A-Za-z0-9_-]{1,128}$/.test(messageID)) return messageID;
   return "b64_" + Buffer.from(messageID).toString("base64url");
 }
 
