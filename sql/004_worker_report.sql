@@ -13,6 +13,7 @@ DECLARE
     v_first_tried_at timestamptz;
     v_again boolean;
     v_delay integer;
+    v_left_ms double precision;
     -- What was delivered is most of it, and is recorded at once.
     v_receipts tid[] := '{}';
     -- Parallel arrays, one member per delivery.
@@ -83,13 +84,19 @@ BEGIN
             -- Gone is said of the endpoint, not of the event.
             v_refusals := v.refusals + (v_refused AND v.status <> 410)::integer;
             v_first_tried_at := coalesce(v.first_tried_at, clock_timestamp() - make_interval(secs => v.started_ms_ago / 1000));
-            v_delay := greatest(v.retry_after_ms,
+            v_left_ms := 1000 * extract(epoch FROM v_first_tried_at + v.give_up_after - clock_timestamp());
+            v_delay := v.retry_after_ms;
+            -- An endpoint that asks for more time than an event has gets a last try at its end.
+            IF v_delay > v_left_ms AND NOT v_refused AND v.give_up_after > interval '0' THEN
+                v_delay := greatest(0, floor(v_left_ms));
+            END IF;
+            v_delay := greatest(v_delay,
                 @extschema@._rule_retry_delay_ms(v.retry_delay_ms, v.retry_backoff_multiplier, v.retry_count + 1));
             v_again := v.retry_enabled AND CASE
                 WHEN v.status = 410 THEN true
                 WHEN v.give_up_after = interval '0' THEN v.retry_count < v.max_retries
                 WHEN v_refused THEN v.refusals < v.max_retries
-                ELSE clock_timestamp() + make_interval(secs => v_delay / 1000.0) <= v_first_tried_at + v.give_up_after END;
+                ELSE v_delay <= v_left_ms END;
             verdict := CASE WHEN NOT v_again THEN 'dead'
                             WHEN v.path = 'stream' AND (v_delay > 60000 OR v.status = 410) THEN 'queued'
                             ELSE 'again' END;

@@ -66,6 +66,21 @@ SELECT a.said, verdict, CASE WHEN waits BETWEEN 1600 AND 2400 THEN 'as planned' 
 FROM (VALUES (1, '30000'), (2, '86400000'), (3, '86400001'), (4, '99999999999999'), (5, '1e20'), (6, '-5'), (7, '0'), (8, '"7000"'), (9, '"soon"'), (10, 'null'), (11, '[1]')) a (n, said),
      LATERAL pg_temp.try('told ' || a.n, 429, 1, jsonb_build_object('retry_after_ms', a.said::jsonb)) ORDER BY a.n;
 SELECT verdict, waits FROM pg_temp.try('told by a refusal', 404, 1, '{"retry_after_ms": 50000}');
+-- One that is longer than what give_up_after leaves ends with it, so that there is a last try; a refusal's is not counted by that.
+UPDATE rule_webhooks SET give_up_after = '12 hours' WHERE webhook_id = :id;
+SELECT a.n, verdict, CASE WHEN waits BETWEEN 43100000 AND 43200000 THEN 'what is left' ELSE waits::text END AS waits
+FROM (VALUES (1, 429, 86400000), (2, 503, 43000000), (3, 404, 86400000)) a (n, status, said),
+     LATERAL pg_temp.try('all of its time ' || a.n, a.status, 1, jsonb_build_object('retry_after_ms', a.said)) ORDER BY a.n;
+UPDATE rule_webhook_queue SET first_tried_at = first_tried_at - interval '12 hours' WHERE message_id = 'all of its time 1';
+SELECT verdict, waits FROM pg_temp.try('all of its time 1', 429, 1, '{"retry_after_ms": 86400000}');
+-- Where that leaves less than the schedule asks for, the try before was the last; and where months have passed, as well.
+SELECT (pg_temp.try('late', 503)).verdict;
+UPDATE rule_webhook_queue SET first_tried_at = now() - interval '12 hours' + interval '1 second' WHERE message_id = 'late';
+SELECT verdict FROM pg_temp.try('late', 503, 1, '{"retry_after_ms": 86400000}');
+SELECT (pg_temp.try('forgotten', 503)).verdict;
+UPDATE rule_webhook_queue SET first_tried_at = now() - interval '100 days' WHERE message_id = 'forgotten';
+SELECT verdict FROM pg_temp.try('forgotten', 503, 1, '{"retry_after_ms": 86400000}');
+UPDATE rule_webhooks SET give_up_after = '3 days' WHERE webhook_id = :id;
 -- On the stream's way what waits for long moves to the queue.
 SELECT verdict FROM t.admit('w', t.message('failing', 'streamed'));
 SELECT verdict, reason FROM t.report('w', t.tried('failing', 'streamed', 503) || '{"retry_after_ms": 61000}');
