@@ -24,7 +24,7 @@ COMMENT ON COLUMN @extschema@.rule_webhook_attempts.slot IS 'The day''s place in
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.webhook_id IS 'Where it was sent';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.message_id IS 'The event''s id';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.redelivery IS 'As in the queue';
-COMMENT ON COLUMN @extschema@.rule_webhook_attempts.try IS 'Number of the try, from 1';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.try IS 'Number of the try, from 1; of one that was cut off by the end of its worker, that of the next';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.path IS 'How the worker got it: stream or queue';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.worker IS 'The consumer name of the worker';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.started_at IS 'When the request was begun';

@@ -65,7 +65,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_event_release(bigint, text, integer, text, integer, text) IS
-    'Internal: gives back an event that was not tried.';
+    'Internal: gives back an event without counting a try.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_queue_row_published(p_queue_id bigint)
 RETURNS void LANGUAGE plpgsql

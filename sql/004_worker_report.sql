@@ -74,6 +74,14 @@ BEGIN
             PERFORM @extschema@._rule_event_release(v.held_queue_id, v.path, v.webhook_id, v.message_id, v.redelivery, v.error);
             verdict := 'again';
             wait_ms := 0;
+            -- Its worker had to end while the request was under way: a request, and no try of the event.
+            IF v.duration_ms > 0 AND v.route IS DISTINCT FROM 'publish' THEN
+                INSERT INTO @extschema@.rule_webhook_attempts
+                    (webhook_id, message_id, redelivery, try, path, worker, started_at, duration_ms, outcome, error_message)
+                VALUES (v.webhook_id, v.message_id, v.redelivery, v.retry_count + 1, v.path, p_consumer,
+                        clock_timestamp() - make_interval(secs => v.started_ms_ago / 1000), v.duration_ms, 'again',
+                        coalesce(v.error, 'cut off by the end of its worker'));
+            END IF;
         ELSIF v.held_in = 'queue row' AND v.route = 'publish' THEN
             -- NATS can never take it, and its endpoint has not been tried.
             PERFORM @extschema@._rule_queue_row_post(v.held_queue_id, v.error);

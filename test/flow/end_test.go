@@ -26,6 +26,7 @@ func TestSIGTERMEndsAWorkerInTimeWhateverItsEndpointsDo(t *testing.T) {
 	first := b.worker(t)
 	b.Endpoint.Wait(t, len(events), patience)
 	require.NoError(t, first.Stop())
+	b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'again' AND try = 1 AND status IS NULL AND duration_ms > 15000")
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_receipts WHERE state = 'waiting' AND retry_count = 0 AND lease_losses = 0")
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_queue WHERE status = 'pending' AND retry_count = 0 AND lease_losses = 0")
 
@@ -34,6 +35,7 @@ func TestSIGTERMEndsAWorkerInTimeWhateverItsEndpointsDo(t *testing.T) {
 	b.arrived(t, append(events, events...)...)
 	b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND try = 1")
 	b.settled(t)
+	b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")
 }
 
 // Whoever asks a second time does not want to wait for endpoints. It is then as if the worker had been killed.

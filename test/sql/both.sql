@@ -72,9 +72,10 @@ SELECT message_id, action, try, payload, stream, subject, headers - 'Rule-Engine
        headers ->> 'Rule-Engine-Source' = s.source_id::text AND headers ->> 'Rule-Engine-Webhook-Id' = :'id' AS ids
 FROM rule_worker_claim('q1', 4, '{WEBHOOKS}'), rule_engine_source s;
 SELECT count(*) AS while_another_has_older_ones FROM rule_worker_claim('q2', 10, '{WEBHOOKS}');
-SELECT * FROM t.report('q1', t.of_row('p1', 'published'), t.of_row('p2', 'released', NULL, 'no responders'));
+SELECT * FROM t.report('q1', t.of_row('p1', 'published'), t.of_row('p2', 'released', NULL, 'no responders') || '{"duration_ms": 3}');
 SELECT * FROM t.row('p1');
 SELECT * FROM t.row('p2');
+SELECT count(*) AS attempts FROM rule_webhook_attempts WHERE message_id = 'p2';
 -- The one that was refused holds up those behind it.
 SELECT count(*) AS before_its_time FROM rule_worker_claim('q2', 10, '{WEBHOOKS}');
 UPDATE rule_webhook_queue SET next_retry_at = now() WHERE message_id = 'p2';

@@ -47,7 +47,12 @@ SELECT * FROM t.report('w1', pg_temp.tried(:first, 'answered', 200) || jsonb_bui
 SELECT count(*) AS attempts FROM rule_webhook_attempts WHERE webhook_id = :id;
 
 -- Given back untried: no try counted, no attempt, free at once.
-SELECT * FROM t.report('w1', pg_temp.tried(:first, 'released'));
+SELECT * FROM t.report('w1', pg_temp.tried(:first, 'released') || '{"duration_ms": 0, "error": null}');
+SELECT count(*) AS attempts FROM rule_webhook_attempts WHERE webhook_id = :id;
+SELECT queue_id = :first AS first, try FROM rule_worker_claim('w2', 10, '{}');
+-- With a request that the worker's end cut off: an attempt, and no try counted.
+SELECT * FROM t.report('w2', pg_temp.tried(:first, 'released') || '{"error": null, "answer": null}');
+SELECT status, retry_count, lease_losses, first_tried_at, error_message FROM rule_webhook_queue WHERE queue_id = :first;
 SELECT queue_id = :first AS first, try FROM rule_worker_claim('w2', 10, '{}');
 
 -- A failure waits for its next try. Two reports of one lease in a batch count once.

@@ -72,10 +72,13 @@ SELECT try, path, outcome FROM rule_webhook_attempts WHERE message_id = 'e' ORDE
 SELECT verdict FROM t.admit('w1', t.message('streamed', 'f'));
 SELECT * FROM t.report('w1', t.tried('streamed', 'f', 503, 1, 'not json'));
 
--- Given back untried.
+-- Given back untried, and with a request that the worker's end cut off: an attempt, and no try counted.
 SELECT verdict, try FROM t.admit('w1', t.message('streamed', 'g'));
-SELECT * FROM t.report('w1', t.tried('streamed', 'g', NULL) || '{"result": "released"}');
+SELECT * FROM t.report('w1', t.tried('streamed', 'g', NULL) || '{"result": "released", "duration_ms": 0}');
+SELECT verdict, try FROM t.admit('w1', t.message('streamed', 'g'));
+SELECT * FROM t.report('w1', t.tried('streamed', 'g', NULL) || '{"result": "released", "error": null}');
 SELECT state, retry_count FROM rule_webhook_receipts WHERE message_id = 'g';
+SELECT try, path, outcome, status, duration_ms, error_message FROM rule_webhook_attempts WHERE message_id = 'g';
 SELECT verdict, try FROM t.admit('w2', t.message('streamed', 'g'));
 
 -- A batch beyond what one call takes waits for the next.
