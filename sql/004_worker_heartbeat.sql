@@ -51,6 +51,8 @@ BEGIN
     WHERE r.webhook_id = mine.webhook_id AND r.message_id = mine.message_id AND r.redelivery = mine.redelivery;
 
     RETURN QUERY SELECT 'go on', jsonb_build_object(
+        -- A worker stamps requests by its own clock, and receivers refuse them when that is wrong.
+        'now_ms', floor(1000 * extract(epoch FROM clock_timestamp()))::bigint,
         'places', @extschema@._rule_worker_places(p_consumer),
         'queue', (
             SELECT coalesce(jsonb_agg(u.id ORDER BY u.id), '[]') FROM unnest(v_ids) AS u (id)
@@ -69,7 +71,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_heartbeat(text, jsonb, jsonb) IS
-    'For workers: writes totals, renews the leases of what is held, gives back what claims without an answer were leased, and says what of the held is not the worker''s any more, and its place in its group.';
+    'For workers: writes totals, renews the leases of what is held, gives back what claims without an answer were leased, and says what of the held is not the worker''s any more, its place in its group, and the time.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_totals(p_consumer text, p_totals jsonb)
 RETURNS void LANGUAGE plpgsql

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"rule_engine/test/endpoint"
 	"rule_engine/test/postgres"
 	"rule_engine/test/scratch"
+	"rule_engine/test/worker"
 )
 
 // What a server asks for the time gives, made other by CLOCK_OFF seconds.
@@ -87,8 +89,7 @@ func TestAWorkersClockMayDifferFromTheDatabases(t *testing.T) {
 				}
 				return endpoint.Answer{}
 			})
-			b.worker(t, "CONSUMER_NAME=one")
-			b.worker(t, "CONSUMER_NAME=two")
+			workers := []*worker.Process{b.worker(t, "CONSUMER_NAME=one"), b.worker(t, "CONSUMER_NAME=two")}
 			tx := begin(t, b.application)
 			published(t, tx, inStream, "rolled-back")
 			require.NoError(t, tx.Rollback(t.Context()))
@@ -110,6 +111,12 @@ func TestAWorkersClockMayDifferFromTheDatabases(t *testing.T) {
 				require.Less(t, b.gaps(event)[0], patience)
 			}
 			b.count(t, 6, "SELECT count(*) FROM rule_webhook_attempts WHERE started_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp()")
+
+			// Receivers would refuse what the workers stamp, if it were theirs that is wrong.
+			for _, w := range workers {
+				require.Eventually(t, func() bool { return strings.Contains(w.Log(), "the clock here is not postgres'") }, patience, 10*time.Millisecond)
+				require.Regexp(t, fmt.Sprintf("level=WARN .* seconds_ahead_of_postgres=%d\\b", int(-off.Seconds())), w.Log())
+			}
 		})
 	}
 }

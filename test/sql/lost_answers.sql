@@ -4,7 +4,7 @@ SET search_path = re;
 SELECT rule_webhook_register('lost', 'https://example.com') AS id \gset
 CREATE FUNCTION pg_temp.claimed(p_consumer text, p_call bigint, p_limit integer DEFAULT 1) RETURNS text LANGUAGE sql AS $$
     SELECT coalesce(string_agg(message_id, ', ' ORDER BY message_id), 'nothing') FROM re.rule_worker_claim(p_consumer, p_limit, '{}', '{}', p_call) $$;
-CREATE FUNCTION pg_temp.beat(p_consumer text, p_holds jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT lost FROM re.rule_worker_heartbeat(p_consumer, '[]', p_holds) $$;
+CREATE FUNCTION pg_temp.beat(p_consumer text, p_holds jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT lost - 'now_ms' FROM re.rule_worker_heartbeat(p_consumer, '[]', p_holds) $$;
 CREATE TEMP VIEW rows AS
 SELECT message_id, status, route, leased_by, lease_call, lease_until > now() AS lease, retry_count, lease_losses, next_retry_at <= now() AS due
 FROM rule_webhook_queue ORDER BY message_id COLLATE "C";

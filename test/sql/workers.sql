@@ -54,14 +54,17 @@ FROM rule_worker_heartbeat('w2', NULL, jsonb_build_object('queue', jsonb_build_a
 INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route, next_retry_at) VALUES (:first, 'm3', '{}', 'stream', now() + interval '30 seconds');
 SELECT verdict FROM t.admit('w1', t.message('first', 'm3'));
 UPDATE rule_webhook_queue SET lease_until = now() + interval '1 second' WHERE message_id = 'm3';
-SELECT lost FROM rule_worker_heartbeat('w1', '[]', jsonb_build_object('receipts', jsonb_build_array(jsonb_build_array(:first, 'm3', 0))));
+SELECT lost - 'now_ms' AS lost FROM rule_worker_heartbeat('w1', '[]', jsonb_build_object('receipts', jsonb_build_array(jsonb_build_array(:first, 'm3', 0))));
 SELECT lease_until - now() > interval '70 seconds' AS renewed FROM rule_webhook_queue WHERE message_id = 'm3';
 
 -- Totals replace totals; whatever makes no sense is left out.
-SELECT verdict, lost FROM rule_worker_heartbeat('w1', '[{"stream": "WEBHOOKS", "delivered": 5, "acknowledged": -1, "active": false}, {}, 7, {"stream": ""}]', '[]');
+SELECT verdict, lost - 'now_ms' AS lost FROM rule_worker_heartbeat('w1', '[{"stream": "WEBHOOKS", "delivered": 5, "acknowledged": -1, "active": false}, {}, 7, {"stream": ""}]', '[]');
 SELECT queue_group, messages_delivered, messages_acknowledged, messages_pending, messages_redelivered, avg_processing_time_ms, active
 FROM rule_nats_consumer_stats WHERE stream_name = 'WEBHOOKS';
 SELECT verdict FROM rule_worker_heartbeat('w1', '"x"', NULL);
+-- By the database's clock, with which a worker compares its own.
+SELECT now_ms BETWEEN 1000 * extract(epoch FROM now()) - 1 AND 1000 * extract(epoch FROM clock_timestamp()) AS now
+FROM (SELECT (lost -> 'now_ms')::bigint AS now_ms FROM rule_worker_heartbeat('w1', '[]', '{}')) h;
 
 -- The live processes of a group that take from a stream share what stands behind a backlog: not another group's, not one that
 -- takes from the queue alone, has stopped, or says nothing any more.

@@ -388,16 +388,24 @@ func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (w
 			return err
 		}
 		var verdict, text *string
+		asked := time.Now()
 		err = d.pool.QueryRow(ctx, `SELECT verdict, lost::text FROM `+schema+
 			`.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`, d.consumer, string(t), string(h)).Scan(&verdict, &text)
 		if err != nil {
 			return err
 		}
+		took := time.Since(asked)
 		word, lost = deref(verdict), losses{}
 		if text == nil {
 			return nil
 		}
-		return json.Unmarshal([]byte(*text), &lost)
+		if err := json.Unmarshal([]byte(*text), &lost); err != nil {
+			return err
+		}
+		if lost.NowMS > 0 {
+			lost.ahead = asked.Add(took / 2).Sub(time.UnixMilli(lost.NowMS))
+		}
+		return nil
 	})
 	return word, lost, err
 }

@@ -51,6 +51,9 @@ type holds struct {
 type losses struct {
 	holds
 	Places places `json:"places"`
+	NowMS  int64  `json:"now_ms"` // not said by older versions
+
+	ahead time.Duration // the clock here, of the database's
 }
 
 type receipt struct {
@@ -96,6 +99,7 @@ func (w *worker) heartbeat(ctx context.Context) {
 		return // the calls that carry events say what is wrong; leases run on
 	}
 	w.takePlace(lost.Places)
+	w.clock.look(lost.ahead, -time.Duration(w.link.clock.Load()))
 	queue, receipts := map[int64]bool{}, map[receipt]bool{}
 	for _, id := range lost.Queue {
 		queue[id] = true

@@ -41,6 +41,7 @@ type worker struct {
 	missed          time.Time // when the stream was last missing
 	nats, strangers complaint
 	upkeep          complaint
+	clock           clockWatch
 	slots           struct{ stream, ahead, queue slots }
 	backlog         backlog               // of the stream
 	place           atomic.Pointer[place] // nil: the database gave none

@@ -147,17 +147,21 @@ function verdicts(db, signal, n, members, column, name) {
 }
 
 /**
- * Answers which of the holds are lost.
+ * Answers which of the holds are lost, and how far the clock here is ahead of the database's, in ms.
  * @param {Database} db
  * @param {AbortSignal} signal
  * @param {object[]} totals
  * @param {{queue: number[], receipts: [number, string, number][]}} held
- * @returns {Promise<{queue?: number[], receipts?: [number, string, number][], places?: Places}>}
+ * @returns {Promise<{queue?: number[], receipts?: [number, string, number][], places?: Places,
+ *   ahead: number}>}
  */
 export function heartbeat(db, signal, totals, held) {
   return db.call(signal, "heartbeat", async (schema, query) => {
+    const asked = Date.now();
     const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`,
       [db.consumer, JSON.stringify(totals), JSON.stringify({ ...held, unanswered: db.lost.all() })]);
-    return row?.lost ?? {};
+    const lost = row?.lost ?? {};
+    // Older versions do not say what time it is there.
+    return { ...lost, ahead: lost.now_ms ? (asked + Date.now()) / 2 - lost.now_ms : 0 };
   }, { once: true });
 }

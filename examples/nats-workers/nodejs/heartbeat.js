@@ -46,6 +46,7 @@ async function heartbeat(w, signal) {
     return; // the calls that carry events say what is wrong; leases run on
   }
   w.takePlace(lost.places);
+  w.clock.look(lost.ahead, -w.link.clock);
   const queue = new Set(lost.queue);
   const receipts = new Set(lost.receipts?.map((r) => JSON.stringify(r)));
   for (const e of renewing) {

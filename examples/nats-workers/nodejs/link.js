@@ -29,7 +29,7 @@ export class Link {
   /** The stream was there when last looked for. */
   there = false;
   #pausedUntil = 0;
-  #clock = 0; // how far the server's clock is ahead of ours, ms
+  clock = 0; // how far the server's clock is ahead of ours, ms
 
   get js() {
     if (!this.#js) throw new Error("not connected to nats yet");
@@ -58,13 +58,13 @@ export class Link {
 
   /** The time on the server's clock, by which messages are stamped. */
   now() {
-    return Date.now() + this.#clock;
+    return Date.now() + this.clock;
   }
 
   /** @param {string | undefined} server @param {number} asked @param {number} answered */
   setClock(server, asked, answered) {
     const at = Date.parse(server ?? "");
-    if (at > 0) this.#clock = at - (asked + answered) / 2; // a server that is too old does not say
+    if (at > 0) this.clock = at - (asked + answered) / 2; // a server that is too old does not say
   }
 
   async close() {

@@ -2,6 +2,7 @@ import { Backlog } from "./backlog.js";
 import { Batcher } from "./batch.js";
 import { Busy } from "./busy.js";
 import * as calls from "./calls.js";
+import { ClockWatch } from "./clock.js";
 import { Complaint } from "./complaint.js";
 import { runNATS } from "./consumer.js";
 import { Ended, onEnd, outlive } from "./context.js";
@@ -53,6 +54,7 @@ export class Worker {
   nats = new Complaint();
   strangers = new Complaint();
   upkeep = new Complaint();
+  clock = new ClockWatch();
   lease = 0;
   heartbeatMS = 0;
   pollMS = 0;
