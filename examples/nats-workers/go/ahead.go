@@ -47,7 +47,7 @@ func (w *worker) readAhead(ctx context.Context) {
 			continue
 		}
 		if err := w.passBacklog(ctx); err != nil && ctx.Err() == nil {
-			w.nats.say("cannot read past a backlog: "+oneLine(err.Error()), "stream", w.cfg.stream)
+			w.nats.say("cannot read past a backlog", err.Error(), "stream", w.cfg.stream)
 			_ = sleep(ctx, aheadPause)
 		}
 	}

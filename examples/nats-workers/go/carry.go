@@ -191,7 +191,7 @@ func (w *worker) settle(e *event, v verdict) {
 		slog.Warn("dead letter", "webhook_id", e.webhookID, "message_id", e.messageID, "reason", v.reason)
 	}
 	if v.verdict == "not ours" {
-		w.strangers.say("messages of another database in the stream; give each database a stream or a subject_prefix of its own",
+		w.strangers.say("messages of another database in the stream; give each database a stream or a subject_prefix of its own", "",
 			"stream", e.stream, "sequence", e.sequence, "reason", v.reason)
 	}
 	if e.msg == nil {

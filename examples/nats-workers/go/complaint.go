@@ -6,26 +6,28 @@ import (
 	"time"
 )
 
-// complaint says what goes on for a while once, and again every half minute
-// or when its cause changes.
+const sayAgain = 30 * time.Second
+
+// complaint says what goes on for a while once, and again every half minute.
 type complaint struct {
 	mu   sync.Mutex
-	last string
-	at   time.Time
+	last map[string]time.Time
 }
 
-func (c *complaint) say(text string, args ...any) {
+// say takes why apart from what: two causes that take turns, or one that is told
+// in ever other words, would fill the log.
+func (c *complaint) say(what, why string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if text == c.last && time.Since(c.at) < 30*time.Second {
+	if at, ok := c.last[what]; ok && time.Since(at) < sayAgain {
 		return
 	}
-	c.last, c.at = text, time.Now()
-	slog.Warn(text, args...)
-}
-
-func (c *complaint) over() {
-	c.mu.Lock()
-	c.last = ""
-	c.mu.Unlock()
+	if c.last == nil {
+		c.last = map[string]time.Time{}
+	}
+	c.last[what] = time.Now()
+	if why != "" {
+		what += ": " + oneLine(why)
+	}
+	slog.Warn(what, args...)
 }

@@ -54,7 +54,7 @@ func (w *worker) runNATS() error {
 		if errors.As(err, &wrong) && first {
 			return err
 		}
-		w.nats.say("waiting for the stream", "stream", w.cfg.stream, "error", oneLine(err.Error()))
+		w.nats.say("waiting for the stream", err.Error(), "stream", w.cfg.stream)
 		if sleep(w.taking, lookAgain) != nil {
 			return nil
 		}
@@ -96,7 +96,6 @@ func (w *worker) session(working func()) error {
 	w.takePlace(hi.Places)
 	w.link.met.Store(true)
 	working()
-	w.nats.over()
 	if consumer == nil {
 		return w.watchStream()
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +26,7 @@ type database struct {
 	group    string
 
 	schema atomic.Pointer[string] // quoted; nil before it is looked up
-	away   atomic.Int64           // when the last line about an outage was logged; 0: Postgres is there
+	outage outage
 	// claimRoom says that claim may be told what there is room for, since hello said so.
 	claimRoom atomic.Bool
 	lost      lostCalls
@@ -68,19 +67,14 @@ func (d *database) call(ctx context.Context, name string, once bool, f func(ctx 
 		}
 		switch {
 		case err == nil:
-			if d.away.Swap(0) != 0 {
-				slog.Info("postgres is there")
-			}
+			d.outage.answered(name)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case once, atFault(err):
 			return err
 		}
-		now := time.Now().UnixNano()
-		if last := d.away.Load(); now-last > int64(30*time.Second) && d.away.CompareAndSwap(last, now) {
-			slog.Warn("waiting for postgres", "error", oneLine(err.Error()))
-		}
+		d.outage.failed(name, err)
 		if err := b.wait(ctx); err != nil {
 			return err
 		}

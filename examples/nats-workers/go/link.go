@@ -76,7 +76,7 @@ func (w *worker) connect(ctx context.Context) error {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { slog.Info("nats is there", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			w.nats.say("nats: " + oneLine(err.Error()))
+			w.nats.say("nats", err.Error())
 		}),
 	}, w.cfg.natsAuth...)
 	// Not RetryOnFailedConnect: it takes a refusal for an outage, and until the
@@ -93,7 +93,6 @@ func (w *worker) connect(ctx context.Context) error {
 			w.link.js.Store(&js)
 			w.link.nc.Store(nc)
 			slog.Info("nats is there", "server", nc.ConnectedUrlRedacted())
-			w.nats.over()
 			return nil
 		}
 		var unknown x509.UnknownAuthorityError
@@ -103,7 +102,7 @@ func (w *worker) connect(ctx context.Context) error {
 		case errors.As(err, &unknown):
 			return wrong("NATS_CA", "the server's certificate is signed by nobody we know: %v", unknown)
 		}
-		w.nats.say("waiting for nats: " + oneLine(err.Error()))
+		w.nats.say("waiting for nats", err.Error())
 		if err := b.wait(ctx); err != nil {
 			return err
 		}

@@ -87,7 +87,6 @@ func (l *listener) await(ctx context.Context) error {
 	defer enough.Stop()
 	select {
 	case l.conn = <-l.connected:
-		l.trouble.over()
 	case <-l.room:
 	case <-enough.C:
 	case <-ctx.Done():
@@ -175,7 +174,7 @@ func (l *listener) lose(ctx context.Context, err error) {
 }
 
 func (l *listener) complain(err error) {
-	l.trouble.say("nobody wakes this worker, it polls: "+oneLine(err.Error()), "poll", l.poll)
+	l.trouble.say("nobody wakes this worker, it polls", err.Error(), "poll", l.poll)
 }
 
 func (l *listener) close() {

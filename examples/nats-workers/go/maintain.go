@@ -18,10 +18,8 @@ func (w *worker) maintain(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			w.upkeep.say("cannot maintain the database: " + oneLine(err.Error()))
+			w.upkeep.say("cannot maintain the database", err.Error())
 			wait = time.Minute
-		default:
-			w.upkeep.over()
 		}
 		if sleep(ctx, wait) != nil {
 			return

@@ -35,7 +35,7 @@ func (w *worker) runQueue() {
 		// Not cut off by SIGTERM at once: rows whose answer is lost stay leased.
 		rows, start, err := w.db.claim(w.asking, n, streams, w.windows.rooms)
 		if err != nil && w.asking.Err() == nil {
-			slog.Error("cannot claim", "error", oneLine(err.Error()))
+			w.claims.say("cannot claim", err.Error())
 		}
 		var publish []claimed
 		posts := 0
@@ -134,13 +134,13 @@ func (w *worker) publish(claims []claimed, start time.Time) {
 				// The database makes it wait, and ends that when it goes on for long.
 				stopped = true
 				o.err = plain(oneLine(err.Error()), keptOfAnswer)
-				w.nats.say("nats refuses an event of the queue: "+o.err, "subject", row.subject)
+				w.nats.say("nats refuses an event of the queue", o.err, "subject", row.subject)
 			default:
 				// It may be in the stream all the same; the next publish has the same
 				// Nats-Msg-Id and is then known as a double.
 				stopped = true
 				w.link.pause(time.Second)
-				w.nats.say("cannot publish from the queue: "+oneLine(err.Error()), "subject", row.subject)
+				w.nats.say("cannot publish from the queue", err.Error(), "subject", row.subject)
 			}
 		}
 		o.duration = time.Since(o.started)

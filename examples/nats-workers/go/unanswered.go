@@ -56,7 +56,7 @@ func (w *worker) lookUp(rows []*publishing) {
 		}
 	}
 	if err != nil {
-		w.nats.say("cannot look up what was not answered: "+oneLine(err.Error()), "stream", rows[0].stream)
+		w.nats.say("cannot look up what was not answered", err.Error(), "stream", rows[0].stream)
 	}
 }
 

@@ -40,7 +40,7 @@ type worker struct {
 	link            link      // to NATS
 	missed          time.Time // when the stream was last missing
 	nats, strangers complaint
-	upkeep          complaint
+	upkeep, claims  complaint
 	clock           clockWatch
 	slots           struct{ stream, ahead, queue slots }
 	backlog         backlog               // of the stream

@@ -40,7 +40,7 @@ export async function readAhead(w, signal) {
       await passBacklog(w, signal);
     } catch (err) {
       if (signal.aborted || err instanceof Ended) return;
-      w.nats.say("cannot read past a backlog: " + said(err), { stream: w.cfg.stream });
+      w.nats.say("cannot read past a backlog", said(err), { stream: w.cfg.stream });
       await sleep(signal, aheadPause);
     }
   }

@@ -1,20 +1,23 @@
 import { log } from "./log.js";
 
-/** Says what goes on for a while once, and again every half minute or when its cause changes. */
+export const sayAgain = 30_000;
+
+/** Says what goes on for a while once, and again every half minute. */
 export class Complaint {
-  #last = "";
-  #at = 0;
+  /** @type {Map<string, number>} */
+  #last = new Map();
 
-  /** @param {string} text @param {object} [facts] */
-  say(text, facts = {}) {
+  /**
+   * Takes why apart from what: two causes that take turns, or one that is told in
+   * ever other words, would fill the log.
+   * @param {string} what
+   * @param {string} why
+   * @param {object} [facts]
+   */
+  say(what, why, facts = {}) {
     const now = performance.now();
-    if (text === this.#last && now - this.#at < 30_000) return;
-    this.#last = text;
-    this.#at = now;
-    log.warn(facts, text);
-  }
-
-  over() {
-    this.#last = "";
+    if (now - (this.#last.get(what) ?? -Infinity) < sayAgain) return;
+    this.#last.set(what, now);
+    log.warn(facts, why ? `${what}: ${why}` : what);
   }
 }

@@ -57,7 +57,7 @@ export async function runNATS(w) {
       w.link.there = false;
       if (w.taking.aborted || err instanceof Ended) return;
       if (err instanceof ConfigError && first) throw err;
-      w.nats.say("waiting for the stream", { stream: w.cfg.stream, error: said(err) });
+      w.nats.say("waiting for the stream", said(err), { stream: w.cfg.stream });
       await sleep(w.taking, lookAgain);
     }
   }
@@ -86,7 +86,6 @@ async function session(w, working) {
   w.takePlace(hi.places);
   w.link.met = true;
   working();
-  w.nats.over();
   if (w.cfg.doStream) return takeAll(w);
   while (await sleep(w.taking, fetchWait)) await findStream(w);
 }

@@ -4,9 +4,8 @@ import { Backoff } from "./backoff.js";
 import { lanes } from "./batch.js";
 import { wrong } from "./config.js";
 import { Ended, onEnd } from "./context.js";
-import { log } from "./log.js";
 import { LostCalls } from "./lostcalls.js";
-import { said } from "./text.js";
+import { Outage } from "./outage.js";
 
 // Bounds one call. A Postgres that is frozen looks alive until then.
 const callTimeout = 15_000;
@@ -24,8 +23,7 @@ const callTimeout = 15_000;
 export class Database {
   /** Quoted; "" before it is looked up. */
   #schema = "";
-  /** When the last line about an outage was logged; 0: Postgres is there. */
-  #away = 0;
+  #outage = new Outage();
   /** Whether claim may be told what there is room for: hello says so. */
   claimRoom = false;
   lost = new LostCalls();
@@ -64,17 +62,12 @@ export class Database {
     for (;;) {
       try {
         const answer = await this.tryCall(signal, name, callTimeout, f);
-        if (this.#away !== 0) log.info("postgres is there");
-        this.#away = 0;
+        this.#outage.answered(name);
         return answer;
       } catch (err) {
         if (signal.aborted) throw new Ended();
         if (once || atFault(err)) throw err;
-        const now = performance.now();
-        if (this.#away === 0 || now - this.#away > 30_000) {
-          this.#away = now;
-          log.warn({ error: said(err) }, "waiting for postgres");
-        }
+        this.#outage.failed(name, err);
         if (!await backoff.wait(signal)) throw new Ended();
       }
     }

@@ -103,12 +103,11 @@ export class Link {
         this.#connected = true;
         void this.#watch(w, nc);
         log.info({ server: nc.getServer() }, "nats is there");
-        w.nats.over();
         return;
       } catch (err) {
         const refusal = refused(err);
         if (refusal) throw refusal;
-        w.nats.say("waiting for nats: " + said(err));
+        w.nats.say("waiting for nats", said(err));
         await backoff.wait(signal);
       }
     }
@@ -125,7 +124,7 @@ export class Link {
         this.#connected = true;
         log.info({ server: status.server }, "nats is there");
       } else if (status.type === "error") {
-        w.nats.say("nats: " + said(status.error));
+        w.nats.say("nats", said(status.error));
       }
     }
   }

@@ -143,7 +143,7 @@ export class Listener {
 
   /** @param {unknown} err */
   #complain(err) {
-    this.#trouble.say("nobody wakes this worker, it polls: " + said(err), { poll_ms: this.poll });
+    this.#trouble.say("nobody wakes this worker, it polls", said(err), { poll_ms: this.poll });
   }
 
   async close() {
@@ -161,7 +161,6 @@ export class Listener {
         const client = await this.#open();
         if (this.signal.aborted) return void client.end().catch(() => {});
         this.#client = client;
-        this.#trouble.over();
         this.#stirred();
         return;
       } catch (err) {

@@ -17,10 +17,9 @@ export async function maintain(w, signal) {
     try {
       wait = await w.db.tryCall(signal, "maintain", maintainTimeout, async (schema, query) =>
         (await query(`SELECT ${schema}.rule_worker_maintain($1) AS ms`, [w.db.consumer]))[0].ms);
-      w.upkeep.over();
     } catch (err) {
       if (signal.aborted) return;
-      w.upkeep.say("cannot maintain the database: " + said(err));
+      w.upkeep.say("cannot maintain the database", said(err));
     }
     if (!await sleep(signal, wait)) return;
   }

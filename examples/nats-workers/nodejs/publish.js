@@ -81,13 +81,13 @@ async function tryRow(w, row, e, o) {
     if (refused(err)) {
       // The database makes it wait, and ends that when it goes on for long.
       o.error = plain(said(err), keptOfAnswer);
-      w.nats.say("nats refuses an event of the queue: " + o.error, { subject: row.subject });
+      w.nats.say("nats refuses an event of the queue", o.error, { subject: row.subject });
       return true;
     }
     // It may be in the stream all the same; the next publish has the same
     // Nats-Msg-Id and is then known as a double.
     w.link.pause(1000);
-    w.nats.say("cannot publish from the queue: " + said(err), { subject: row.subject });
+    w.nats.say("cannot publish from the queue", said(err), { subject: row.subject });
     return true;
   }
 }

@@ -2,7 +2,6 @@ import * as calls from "./calls.js";
 import { tell } from "./carry.js";
 import { Event } from "./event.js";
 import { Listener } from "./listen.js";
-import { log } from "./log.js";
 import { publish } from "./publish.js";
 import { once } from "./slots.js";
 import { said } from "./text.js";
@@ -47,7 +46,7 @@ async function claimSome(w, listener) {
     await publish(w, rows.filter((row) => row.action === "publish"), claimed.start);
   } catch (err) {
     if (w.taking.aborted) throw err;
-    log.error({ error: said(err) }, "cannot claim");
+    w.claims.say("cannot claim", said(err));
   } finally {
     w.slots.queue.give(n - posts);
   }

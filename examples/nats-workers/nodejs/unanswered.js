@@ -44,7 +44,7 @@ export async function lookUp(w, rows) {
       await lookAt(w, info, some.filter((row) => row.subject === subject), until);
     }
   } catch (err) {
-    w.nats.say("cannot look up what was not answered: " + said(err), { stream: rows[0].stream });
+    w.nats.say("cannot look up what was not answered", said(err), { stream: rows[0].stream });
   }
 }
 

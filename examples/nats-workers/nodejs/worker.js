@@ -55,6 +55,7 @@ export class Worker {
   strangers = new Complaint();
   upkeep = new Complaint();
   clock = new ClockWatch();
+  claims = new Complaint();
   lease = 0;
   heartbeatMS = 0;
   pollMS = 0;
