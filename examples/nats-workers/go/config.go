@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -106,6 +107,9 @@ func (c *config) readDatabase(get func(string, string) string) error {
 	if text == "" {
 		return wrong("DATABASE_URL", "is not set; it takes %s", accepted)
 	}
+	if ambiguous(text) {
+		return wrong("DATABASE_URL", "is no connection string; in a URL @ / ? # of a name or password are written %%40 %%2F %%3F %%23")
+	}
 	db, err := pgxpool.ParseConfig(text)
 	var file *fs.PathError
 	if errors.As(err, &file) {
@@ -117,6 +121,29 @@ func (c *config) readDatabase(get func(string, string) string) error {
 	}
 	c.database = db
 	return nil
+}
+
+var parameter = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// ambiguous tells whether a part of a URL's password may have been taken for its
+// port, database or parameters, which are said when a connection fails.
+func ambiguous(text string) bool {
+	scheme, rest, _ := strings.Cut(text, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
+		return false
+	}
+	address, query, _ := strings.Cut(rest, "?")
+	_, database, _ := strings.Cut(address, "/")
+	if strings.Contains(database, "@") || strings.Contains(rest, "#") {
+		return true
+	}
+	parameters, _ := url.ParseQuery(query)
+	for name := range parameters {
+		if !parameter.MatchString(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *config) readNames(func(string, string) string) error {
@@ -223,7 +250,7 @@ func (c *config) readNATS(get func(string, string) string) error {
 	if c.natsURL == "" && c.doStream {
 		c.natsURL = nats.DefaultURL
 	}
-	servers := 0
+	servers, plain := 0, 0
 	for _, s := range strings.Split(c.natsURL, ",") {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
@@ -232,21 +259,28 @@ func (c *config) readNATS(get func(string, string) string) error {
 		if !strings.Contains(s, "://") {
 			s = "nats://" + s
 		}
+		// No part is shown: a password that was not escaped, or the lack of a host,
+		// puts it where the scheme, the port or a path would be.
 		u, err := url.Parse(s)
-		if err != nil || u.Hostname() == "" {
+		if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 			return wrong("NATS_URL", "is no address; it takes nats://host:4222, several with commas")
 		}
 		if port, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || port < 1 || port > 65535) {
-			return wrong("NATS_URL", "has the port %s; it takes a number from 1 to 65535", u.Port())
+			return wrong("NATS_URL", "has a port that is none; it takes a number from 1 to 65535")
 		}
 		switch u.Scheme {
-		case "nats", "tls", "ws", "wss":
+		case "nats", "tls":
+			plain++
+		case "ws", "wss":
 		default:
-			return wrong("NATS_URL", "has the scheme %q; it takes nats, tls, ws and wss", u.Scheme)
+			return wrong("NATS_URL", "has a scheme that is none of nats, tls, ws and wss")
 		}
 	}
 	if c.natsURL != "" && servers == 0 {
 		return wrong("NATS_URL", "has no address; it takes nats://host:4222, several with commas")
+	}
+	if plain > 0 && plain < servers {
+		return wrong("NATS_URL", "mixes ws and wss with others; it takes either")
 	}
 	add := func(o nats.Option) { c.natsAuth = append(c.natsAuth, o) }
 
@@ -276,25 +310,34 @@ func (c *config) readNATS(get func(string, string) string) error {
 			_, err = o.SignatureCB([]byte("a nonce"))
 		}
 		if err != nil {
-			return wrong("NATS_CREDS", "holds no credentials: %v", err)
+			return wrong("NATS_CREDS", "holds no credentials: %s", because(err))
 		}
 		add(credentials)
 	}
 	if file := get("NATS_NKEY_SEED_FILE", ""); file != "" {
 		o, err := nats.NkeyOptionFromSeed(file)
 		if err != nil {
-			return wrong("NATS_NKEY_SEED_FILE", "holds no nkey seed: %v", err)
+			return wrong("NATS_NKEY_SEED_FILE", "holds no nkey seed: %s", because(err))
 		}
 		add(o)
 	}
 	return c.readNATSTLS(get)
 }
 
+// because leaves out a file's name: a secret may stand where it was asked for.
+func because(err error) string {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file.Err.Error()
+	}
+	return err.Error()
+}
+
 func (c *config) readNATSTLS(get func(string, string) string) error {
 	if file := get("NATS_CA", ""); file != "" {
 		pem, err := os.ReadFile(file)
 		if err != nil {
-			return wrong("NATS_CA", "cannot be read: %v", err)
+			return wrong("NATS_CA", "cannot be read: %s", because(err))
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 			return wrong("NATS_CA", "%s holds no certificate in PEM form", file)
@@ -311,7 +354,7 @@ func (c *config) readNATSTLS(get func(string, string) string) error {
 		return wrong("NATS_KEY", "is not set, but NATS_CERT is")
 	}
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return wrong("NATS_CERT", "and NATS_KEY are no pair: %v", err)
+		return wrong("NATS_CERT", "and NATS_KEY are no pair: %s", because(err))
 	}
 	c.natsAuth = append(c.natsAuth, nats.ClientCert(cert, key))
 	return nil

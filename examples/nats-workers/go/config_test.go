@@ -45,12 +45,26 @@ func TestAQueueWorkerNeedsNoNATS(t *testing.T) {
 func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 	notPEM := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(notPEM, []byte("no certificate"), 0o600))
+	const digits = "12345678" // a password that looks like a port
 	for _, c := range [][]string{
 		{"DATABASE_URL", "DATABASE_URL", ""},
 		{"DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2%zz@h/d"},
 		{"DATABASE_URL", "DATABASE_URL", "host=h password=hunter2 port=many"},
 		{"DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"},
+		{"DATABASE_URL", "DATABASE_URL", "postgres://u:12/hunter2@h/d"},
+		{"DATABASE_URL", "DATABASE_URL", "postgres://u:12?hunter2@h/d"},
+		{"DATABASE_URL", "DATABASE_URL", "postgresql://u:12#hunter2@h/d"},
 		{"NATS_URL", "NATS_URL", "http://h:4222"},
+		{"NATS_URL", "NATS_URL", "hunter2://h:4222"},
+		{"NATS_URL", "NATS_URL", "u:hunter2://x@h:4222"},
+		{"NATS_URL", "NATS_URL", "nats://u:hunter2"},
+		{"NATS_URL", "NATS_URL", "nats://u:" + digits},
+		{"NATS_URL", "NATS_URL", "u:" + digits},
+		{"NATS_URL", "NATS_URL", "nats://h:4222,u:" + digits + "/"},
+		{"NATS_URL", "NATS_URL", "nats://u:12/hunter2@h:4222"},
+		{"NATS_URL", "NATS_URL", "nats://u:12?hunter2@h:4222"},
+		{"NATS_URL", "NATS_URL", "nats://u:12#hunter2@h:4222"},
+		{"NATS_URL", "NATS_URL", "nats://h:4222,ws://h:8080"},
 		{"NATS_URL", "NATS_URL", "nats://u:hunter2@"},
 		{"NATS_URL", "NATS_URL", "nats://a:4222,nats://"},
 		{"NATS_URL", "NATS_URL", ","},
@@ -60,6 +74,10 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"NATS_USER", "NATS_PASS", "hunter2"},
 		{"NATS_TOKEN", "NATS_TOKEN", "hunter2", "NATS_USER", "u", "NATS_PASS", "p"},
 		{"NATS_CREDS", "NATS_CREDS", "/no/such/file"},
+		{"NATS_CREDS", "NATS_CREDS", "hunter2"},
+		{"NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", "hunter2"},
+		{"NATS_CA", "NATS_CA", "hunter2"},
+		{"NATS_CERT", "NATS_CERT", "hunter2", "NATS_KEY", "hunter2"},
 		{"NATS_CREDS", "NATS_CREDS", notPEM},
 		{"NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", notPEM},
 		{"NATS_CA", "NATS_CA", "/no/such/file"},
@@ -104,8 +122,22 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 			require.True(t, strings.HasPrefix(err.Error(), c[0]+": "), "%q must name %s first", err, c[0])
 			require.NotContains(t, err.Error(), "\n")
 			require.NotContains(t, err.Error(), "hunter2")
+			require.NotContains(t, err.Error(), digits)
 			require.Equal(t, 2, run(environment(c[1:]...)))
 		})
+	}
+}
+
+func TestAURLOfTheDatabaseMayHoldWhatIsEscaped(t *testing.T) {
+	for _, url := range []string{
+		"postgres://u:p@ss%2F%3F%23@h:5433/app?application_name=a@b&search_path=rules",
+		"postgresql://u%40srv:p@h:5433/app%40?sslmode=disable",
+		"postgres:///app?host=/run/pg&port=5433&user=u@srv&password=p%23/",
+		"host=h port=5433 dbname=a@b password='a/b?c#d'",
+	} {
+		c, err := readConfig(environment("DATABASE_URL", url))
+		require.NoError(t, err, url)
+		require.EqualValues(t, 5433, c.database.ConnConfig.Port, url)
 	}
 }
 

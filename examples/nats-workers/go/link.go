@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,15 @@ func (l *link) close() {
 	}
 }
 
+// server is the address that nc is connected to: the rest of its URL may be a token.
+func server(nc *nats.Conn) string {
+	u, err := url.Parse(nc.ConnectedUrl())
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 // connect waits for a server. Only a refusal of the very first connection is an
 // error; later ones may come from credentials that are just being renewed.
 func (w *worker) connect(ctx context.Context) error {
@@ -74,7 +84,7 @@ func (w *worker) connect(ctx context.Context) error {
 				slog.Warn("nats is away", "error", oneLine(err.Error()))
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { slog.Info("nats is there", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { slog.Info("nats is there", "server", server(nc)) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			w.nats.say("nats", err.Error())
 		}),
@@ -92,7 +102,7 @@ func (w *worker) connect(ctx context.Context) error {
 			}
 			w.link.js.Store(&js)
 			w.link.nc.Store(nc)
-			slog.Info("nats is there", "server", nc.ConnectedUrlRedacted())
+			slog.Info("nats is there", "server", server(nc))
 			return nil
 		}
 		var unknown x509.UnknownAuthorityError

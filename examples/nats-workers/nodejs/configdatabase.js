@@ -6,6 +6,20 @@ const accepted = "postgres://user:password@host:5432/database or key=value pairs
 // The library takes any other word for verify-full.
 const modes = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
+const isURL = /^postgres(ql)?:\/\//;
+
+/**
+ * Tells whether a part of a URL's password may have been taken for its port,
+ * database or parameters, which are said when a connection fails.
+ * @param {string} text
+ */
+function ambiguous(text) {
+  if (!isURL.test(text)) return false;
+  const [, path, query = ""] = /^\w+:\/\/[^/?]*([^?]*)(?:\?(.*))?$/s.exec(text) ?? [];
+  return path.includes("@") || text.includes("#")
+    || [...new URLSearchParams(query).keys()].some((name) => !/^[A-Za-z_][A-Za-z0-9_.]*$/.test(name));
+}
+
 /**
  * @param {import("./config.js").Get} get
  * @returns {import("pg").ClientConfig}
@@ -13,8 +27,11 @@ const modes = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 export function readDatabase(get) {
   const text = get("DATABASE_URL");
   if (!text) throw wrong("DATABASE_URL", `is not set; it takes ${accepted}`);
+  if (ambiguous(text)) {
+    throw wrong("DATABASE_URL", "is no connection string; in a URL @ / ? # of a name or password are written %40 %2F %3F %23");
+  }
   try {
-    const url = /^postgres(ql)?:\/\//.test(text) ? text : urlOfPairs(text);
+    const url = isURL.test(text) ? text : urlOfPairs(text);
     // The library reads what is badly escaped as it stands.
     if (!url || /%(?![0-9a-f]{2})/i.test(url)) throw new Error("malformed");
     // As libpq reads sslmode, which this library by itself does not.

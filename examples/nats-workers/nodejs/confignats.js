@@ -33,17 +33,19 @@ function readServers(text) {
   const servers = text.split(",").map((s) => s.trim()).filter(Boolean);
   if (text && servers.length === 0) throw wrong("NATS_URL", `has no address; ${takes}`);
   return servers.map((s) => {
+    // No part is shown: a password that was not escaped, or the lack of a host, puts
+    // it where the scheme, the port or a path would be.
     const [, scheme, rest] = /^(?:([^/]*):\/\/)?(.*)$/s.exec(s) ?? [];
     if (scheme !== undefined && scheme !== "nats" && scheme !== "tls") {
-      throw wrong("NATS_URL", `has the scheme "${scheme}"; it takes nats and tls`);
+      throw wrong("NATS_URL", "has a scheme that is none of nats and tls");
     }
     const port = /:(\d*)\/?$/.exec(rest)?.[1];
     if (port && (Number(port) < 1 || Number(port) > 65535)) {
-      throw wrong("NATS_URL", `has the port ${port}; it takes a number from 1 to 65535`);
+      throw wrong("NATS_URL", "has a port that is none; it takes a number from 1 to 65535");
     }
     try {
       const url = new URL(`${scheme ?? "nats"}://${rest}`);
-      if (url.hostname) return url;
+      if (url.hostname && !/[^/]/.test(url.pathname) && !url.search && !url.hash) return url;
     } catch {
       // The error would show a password.
     }
@@ -96,10 +98,13 @@ function fromFile(get, variable, what, make, all) {
   try {
     authenticator("a nonce");
   } catch (err) {
-    throw wrong(variable, `holds no ${what}: ${said(err)}`);
+    throw wrong(variable, `holds no ${what}: ${because(err)}`);
   }
   all.push(authenticator);
 }
+
+/** Leaves out a file's name: a secret may stand where it was asked for. @param {unknown} err */
+const because = (err) => said(err).replace(/, \w+ '.*'$/s, "");
 
 /** @param {Get} get @returns {import("@nats-io/transport-node").TlsOptions | undefined} */
 function readTLS(get) {
@@ -119,7 +124,7 @@ function readTLS(get) {
   try {
     tls.createSecureContext({ cert, key });
   } catch (err) {
-    throw wrong("NATS_CERT", `and NATS_KEY are no pair: ${said(err)}`);
+    throw wrong("NATS_CERT", `and NATS_KEY are no pair: ${because(err)}`);
   }
   return { ...(ca !== undefined && { ca }), cert, key };
 }
@@ -130,6 +135,6 @@ function readFile(get, variable) {
   try {
     return fs.readFileSync(get(variable), "utf8");
   } catch (err) {
-    throw wrong(variable, `cannot be read: ${said(err)}`);
+    throw wrong(variable, `cannot be read: ${because(err)}`);
   }
 }

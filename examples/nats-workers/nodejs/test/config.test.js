@@ -35,11 +35,21 @@ test("DATABASE_URL takes URLs and key=value pairs", () => {
   assert.deepEqual([url.host, url.user, url.password, url.database], ["localhost", "worker", "hunter2", "app"]);
 });
 
+test("a URL of the database may hold what is escaped", () => {
+  for (const url of [
+    "postgres://u:p@ss%2F%3F%23@h:5433/app?application_name=a@b&search_path=rules",
+    "postgresql://u%40srv:p@h:5433/app%40?sslmode=disable",
+    "postgres:///app?host=/run/pg&port=5433&user=u@srv&password=p%23/",
+    "host=h port=5433 dbname=a@b password='a/b?c#d'",
+  ]) assert.equal(readConfig(environment("DATABASE_URL", url)).database.port, 5433, url);
+});
+
 const notPEM = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "config-")), "ca.pem");
 fs.writeFileSync(notPEM, "no certificate");
 test.after(() => fs.rmSync(path.dirname(notPEM), { recursive: true }));
 
 test("a wrong configuration is one line that names the variable", () => {
+  const digits = "12345678"; // a password that looks like a port
   for (const [named, ...pairs] of [
     ["DATABASE_URL", "DATABASE_URL", ""],
     ["DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2%zz@h/d"],
@@ -47,7 +57,20 @@ test("a wrong configuration is one line that names the variable", () => {
     ["DATABASE_URL", "DATABASE_URL", "hunter2"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://h/x?sslmode=verify_full"],
+    ["DATABASE_URL", "DATABASE_URL", "postgres://u:12/hunter2@h/d"],
+    ["DATABASE_URL", "DATABASE_URL", "postgres://u:12?hunter2@h/d"],
+    ["DATABASE_URL", "DATABASE_URL", "postgresql://u:12#hunter2@h/d"],
     ["NATS_URL", "NATS_URL", "http://h:4222"],
+    ["NATS_URL", "NATS_URL", "hunter2://h:4222"],
+    ["NATS_URL", "NATS_URL", "u:hunter2://x@h:4222"],
+    ["NATS_URL", "NATS_URL", "nats://u:hunter2"],
+    ["NATS_URL", "NATS_URL", "nats://u:" + digits],
+    ["NATS_URL", "NATS_URL", "u:" + digits],
+    ["NATS_URL", "NATS_URL", "nats://h:4222,u:" + digits + "/"],
+    ["NATS_URL", "NATS_URL", "nats://u:12/hunter2@h:4222"],
+    ["NATS_URL", "NATS_URL", "nats://u:12?hunter2@h:4222"],
+    ["NATS_URL", "NATS_URL", "nats://u:12#hunter2@h:4222"],
+    ["NATS_URL", "NATS_URL", "ws://h:8080"],
     ["NATS_URL", "NATS_URL", "nats://u:hunter2@"],
     ["NATS_URL", "NATS_URL", "nats://a:4222,nats://"],
     ["NATS_URL", "NATS_URL", ","],
@@ -57,6 +80,10 @@ test("a wrong configuration is one line that names the variable", () => {
     ["NATS_USER", "NATS_PASS", "hunter2"],
     ["NATS_TOKEN", "NATS_TOKEN", "hunter2", "NATS_USER", "u", "NATS_PASS", "p"],
     ["NATS_CREDS", "NATS_CREDS", "/no/such/file"],
+    ["NATS_CREDS", "NATS_CREDS", "hunter2"],
+    ["NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", "hunter2"],
+    ["NATS_CA", "NATS_CA", "hunter2"],
+    ["NATS_CERT", "NATS_CERT", "hunter2", "NATS_KEY", "hunter2"],
     ["NATS_CREDS", "NATS_CREDS", notPEM],
     ["NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED_FILE", notPEM],
     ["NATS_CA", "NATS_CA", "/no/such/file"],
@@ -94,7 +121,7 @@ test("a wrong configuration is one line that names the variable", () => {
     assert.throws(() => readConfig(environment(...pairs)), (/** @type {Error} */ err) => {
       assert.ok(err instanceof ConfigError, String(err));
       assert.ok(err.message.startsWith(named + ": "), `"${err.message}" must name ${named} first`);
-      assert.doesNotMatch(err.message, /\n.|hunter2/);
+      assert.doesNotMatch(err.message, /\n.|hunter2|12345678/);
       return true;
     }, pairs.join(" "));
   }
