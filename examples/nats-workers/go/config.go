@@ -36,7 +36,8 @@ func wrong(variable, format string, args ...any) *configError {
 }
 
 type config struct {
-	database *pgxpool.Config
+	database                *pgxpool.Config
+	passwordAmongParameters bool
 
 	natsURL  string        // empty: no NATS at all
 	natsAuth []nats.Option // user, token, credentials, certificates
@@ -120,10 +121,14 @@ func (c *config) readDatabase(get func(string, string) string) error {
 		return wrong("DATABASE_URL", "is no connection string; it takes %s", accepted)
 	}
 	c.database = db
+	c.passwordAmongParameters = passwordParameter.MatchString(text)
 	return nil
 }
 
-var parameter = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+var (
+	parameter         = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+	passwordParameter = regexp.MustCompile(`password\s*=`)
+)
 
 // ambiguous tells whether a part of a URL's password may have been taken for its
 // port, database or parameters, which are said when a connection fails.

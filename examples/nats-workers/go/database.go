@@ -133,21 +133,6 @@ func atFault(err error) bool {
 	return false
 }
 
-// refusal answers the configuration error that a failed first call proves, or nil.
-func refusal(err error) error {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return nil
-	}
-	switch {
-	case pg.Code[:2] == "28", pg.Code == "3D000":
-		return wrong("DATABASE_URL", "is refused by the server: %s", pg.Message)
-	case pg.Code == "42501":
-		return wrong("DATABASE_URL", "names a role without rights (%s); grant it rule_engine_worker", pg.Message)
-	}
-	return nil
-}
-
 type welcome struct {
 	source string
 	lease  time.Duration

@@ -109,6 +109,8 @@ func (w *worker) connect(ctx context.Context) error {
 		switch {
 		case errors.Is(err, nats.ErrAuthorization):
 			return wrong("NATS_URL", "the server refuses the connection: %v; see NATS_USER, NATS_TOKEN, NATS_CREDS, NATS_NKEY_SEED_FILE", err)
+		case errors.Is(err, nats.ErrSecureConnWanted):
+			return wrong("NATS_URL", "the server has no TLS, which tls://, NATS_CA and NATS_CERT ask for")
 		case errors.As(err, &unknown):
 			return wrong("NATS_CA", "the server's certificate is signed by nobody we know: %v", unknown)
 		}

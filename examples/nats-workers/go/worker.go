@@ -140,7 +140,7 @@ func (w *worker) begin(ctx context.Context) error {
 	}
 	hi, err := db.hello(ctx, true, []string{})
 	if err != nil {
-		if refused := refusal(err); refused != nil {
+		if refused := w.cfg.refusal(err); refused != nil {
 			db.close()
 			return refused
 		}

@@ -20,7 +20,7 @@ export const wrong = (variable, reason) => new ConfigError(`${variable}: ${reaso
  * @typedef {{
  *   stream: string, subject: string, group: string, consumer: string, batch: number,
  *   allow: import("./address.js").Network[], doStream: boolean, doQueue: boolean,
- *   database: import("pg").ClientConfig,
+ *   database: import("pg").ClientConfig, passwordAmongParameters: boolean,
  *   nats: import("@nats-io/transport-node").ConnectionOptions | undefined,
  * } & import("./configmonitoring.js").Monitoring} Config
  * @typedef {(name: string, fallback?: string) => string} Get
@@ -38,9 +38,9 @@ export function readConfig(env) {
     return value.trim() === "" ? fallback : value;
   };
   const { doStream, doQueue } = readSources(get);
-  const database = readDatabase(get);
   return {
-    doStream, doQueue, database,
+    doStream, doQueue,
+    ...readDatabase(get),
     ...readNames(get),
     batch: readBatch(get),
     allow: readNetworks(get),

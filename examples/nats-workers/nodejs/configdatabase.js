@@ -3,6 +3,14 @@ import { parse } from "pg-connection-string";
 import { wrong } from "./config.js";
 
 const accepted = "postgres://user:password@host:5432/database or key=value pairs";
+// What the library reads.
+const read = new Set(["host", "port", "user", "password", "database", "ssl", "sslmode", "sslcert", "sslkey", "sslrootcert",
+  "sslnegotiation", "uselibpqcompat", "application_name", "fallback_application_name", "replication", "statement_timeout",
+  "lock_timeout", "idle_in_transaction_session_timeout", "query_timeout", "options"]);
+// What the Go worker's reads and keeps to itself: one URL may be for both.
+const readByGo = new Set(["dbname", "connect_timeout", "passfile", "service", "servicefile", "sslpassword", "sslsni", "sslcertmode",
+  "krbspn", "krbsrvname", "target_session_attrs", "min_protocol_version", "max_protocol_version", "channel_binding",
+  "require_auth", "default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity", "client_encoding"]);
 // The library takes any other word for verify-full.
 const modes = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
@@ -22,10 +30,19 @@ function ambiguous(text) {
 
 /**
  * @param {import("./config.js").Get} get
- * @returns {import("pg").ClientConfig}
+ * @returns {{database: import("pg").ClientConfig, passwordAmongParameters: boolean}}
  */
 export function readDatabase(get) {
   const text = get("DATABASE_URL");
+  return { database: readConnection(get, text), passwordAmongParameters: /password\s*=/.test(text) };
+}
+
+/**
+ * @param {import("./config.js").Get} get
+ * @param {string} text
+ * @returns {import("pg").ClientConfig}
+ */
+function readConnection(get, text) {
   if (!text) throw wrong("DATABASE_URL", `is not set; it takes ${accepted}`);
   if (ambiguous(text)) {
     throw wrong("DATABASE_URL", "is no connection string; in a URL @ / ? # of a name or password are written %40 %2F %3F %23");
@@ -38,7 +55,12 @@ export function readDatabase(get) {
     const options = /** @type {any} */ (parse(url, /** @type {any} */ ({ useLibpqCompat: !url.includes("uselibpqcompat") })));
     if (options.port && !/^\d{1,5}$/.test(options.port)) throw new Error("malformed");
     if (options.sslmode && !modes.includes(options.sslmode)) throw new Error("malformed");
-    return { ...options, port: options.port ? Number(options.port) : undefined };
+    return {
+      ...Object.fromEntries(Object.entries(options).filter(([name]) => read.has(name))),
+      port: options.port ? Number(options.port) : undefined,
+      database: options.database || options.dbname || undefined,
+      options: forServer(options, options.options || get("PGOPTIONS")),
+    };
   } catch (err) {
     const { path, code } = /** @type {NodeJS.ErrnoException} */ (err);
     if (path && code) throw wrong("DATABASE_URL", `names a file that cannot be read: ${path}: ${code}`);
@@ -48,11 +70,24 @@ export function readDatabase(get) {
 }
 
 /**
+ * Adds what is nobody's here to the options for the server, as the Go worker
+ * does: it is a setting of Postgres, or the server says that it is none.
+ * @param {Record<string, unknown>} all
+ * @param {string} options
+ */
+function forServer(all, options) {
+  const settings = Object.entries(all)
+    .filter(([name]) => !read.has(name) && !readByGo.has(name) && !name.startsWith("pool_"))
+    .map(([name, value]) => `-c ${name}=${String(value).replace(/[\s\\]/g, "\\$&")}`);
+  return [options, ...settings].filter(Boolean).join(" ") || undefined;
+}
+
+/**
  * Turns libpq's key=value pairs into a URL; undefined when they are none.
  * @param {string} text
  */
 function urlOfPairs(text) {
-  const pair = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/gy;
+  const pair = /\s*([A-Za-z_][\w.]*)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/gy;
   const query = new URLSearchParams();
   let end = 0;
   let database = "";

@@ -2,13 +2,15 @@ import pg from "pg";
 
 import { Backoff } from "./backoff.js";
 import { lanes } from "./batch.js";
-import { wrong } from "./config.js";
 import { Ended, onEnd } from "./context.js";
 import { LostCalls } from "./lostcalls.js";
 import { Outage } from "./outage.js";
 
 // Bounds one call. A Postgres that is frozen looks alive until then.
 const callTimeout = 15_000;
+
+/** The errors of connections that could not be made. */
+export const unconnected = new WeakSet();
 
 /**
  * @typedef {import("./config.js").Config} Config
@@ -96,7 +98,10 @@ export class Database {
   /** @param {AbortSignal} signal @param {number} ms @param {Call} f */
   async #tryCall(signal, ms, f) {
     if (signal.aborted) throw new Ended();
-    const client = await this.pool.connect();
+    const client = await this.pool.connect().catch((err) => {
+      unconnected.add(err);
+      throw err;
+    });
     /** @type {Error | undefined} */
     let cut;
     /** @type {(err: Error) => void} */
@@ -159,23 +164,4 @@ export class Database {
 export function atFault(err) {
   // 54: more than Postgres takes at once
   return err instanceof pg.DatabaseError && ["21", "22", "23", "54", "P0"].includes((err.code ?? "").slice(0, 2));
-}
-
-/**
- * Answers the configuration error that a failed first call proves.
- * @param {unknown} err
- */
-export function refused(err) {
-  if (err instanceof Error && err.message.includes("client password must be a")) {
-    return wrong("DATABASE_URL", "has no password, and the server asks for one");
-  }
-  if (!(err instanceof pg.DatabaseError)) return undefined;
-  const code = err.code ?? "";
-  if (code.startsWith("28") || code === "3D000") {
-    return wrong("DATABASE_URL", `is refused by the server: ${err.message}`);
-  }
-  if (code === "42501") {
-    return wrong("DATABASE_URL", `names a role without rights (${err.message}); grant it rule_engine_worker`);
-  }
-  return undefined;
 }

@@ -6,7 +6,7 @@ import { Backoff } from "./backoff.js";
 import { wrong } from "./config.js";
 import { Ended } from "./context.js";
 import { log } from "./log.js";
-import { said } from "./text.js";
+import { said, unknownAuthority } from "./text.js";
 
 /**
  * @typedef {import("@nats-io/transport-node").NatsConnection} NatsConnection
@@ -130,9 +130,6 @@ export class Link {
   }
 }
 
-const unknownAuthority = ["SELF_SIGNED_CERT_IN_CHAIN", "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_GET_ISSUER_CERT"];
-
 /**
  * The configuration error that a failed connection proves, if any.
  * @param {unknown} err
@@ -143,7 +140,11 @@ function refused(err) {
     if (e instanceof AuthorizationError || e instanceof UserAuthenticationExpiredError) {
       return wrong("NATS_URL", `the server refuses the connection: ${said(e)}; see NATS_USER, NATS_TOKEN, NATS_CREDS, NATS_NKEY_SEED_FILE`);
     }
-    if (unknownAuthority.includes(/** @type {{code?: string}} */ (e).code ?? "")) {
+    // The library has no other error for it than these words.
+    if (e.message === "server does not support 'tls'") {
+      return wrong("NATS_URL", "the server has no TLS, which tls://, NATS_CA and NATS_CERT ask for");
+    }
+    if (unknownAuthority(e)) {
       return wrong("NATS_CA", `the server's certificate is signed by nobody we know: ${said(e)}`);
     }
   }

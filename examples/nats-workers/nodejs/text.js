@@ -22,3 +22,9 @@ export function said(err) {
   if (!(err instanceof Error)) return oneLine(String(err));
   return oneLine(err.message || /** @type {{code?: string}} */ (err).code || err.name);
 }
+
+const unknown = ["SELF_SIGNED_CERT_IN_CHAIN", "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_GET_ISSUER_CERT"];
+
+/** Tells whether a certificate is signed by nobody we know. @param {unknown} err */
+export const unknownAuthority = (err) => unknown.includes(/** @type {{code?: string}} */ (err)?.code ?? "");

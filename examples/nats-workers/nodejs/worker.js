@@ -6,7 +6,7 @@ import { ClockWatch } from "./clock.js";
 import { Complaint } from "./complaint.js";
 import { runNATS } from "./consumer.js";
 import { Ended, onEnd, outlive } from "./context.js";
-import { Database, refused } from "./database.js";
+import { Database } from "./database.js";
 import { outcome, Sender } from "./deliver.js";
 import { Endpoints, recalls } from "./endpoints.js";
 import { Holdings } from "./event.js";
@@ -17,6 +17,7 @@ import { log } from "./log.js";
 import { maintain } from "./maintain.js";
 import { Metrics } from "./metrics.js";
 import { runQueue } from "./queue.js";
+import { refused } from "./refusal.js";
 import { Siding } from "./siding.js";
 import { Slots } from "./slots.js";
 import { Windows } from "./window.js";
@@ -143,7 +144,7 @@ export class Worker {
   async #begin() {
     const hello = (/** @type {boolean} */ once) => calls.hello(this.db, this.taking, [], { once });
     const hi = await hello(true).catch((err) => {
-      const refusal = refused(err);
+      const refusal = refused(err, this.cfg);
       if (refusal) throw refusal;
       return hello(false);
     });

@@ -44,6 +44,13 @@ test("a URL of the database may hold what is escaped", () => {
   ]) assert.equal(readConfig(environment("DATABASE_URL", url)).database.port, 5433, url);
 });
 
+test("what is nobody's setting here is for the server to judge", () => {
+  const options = (/** @type {string} */ url) => readConfig(environment("DATABASE_URL", url)).database.options;
+  assert.equal(options("postgres://h/d?sslmod=x&search_path=a%20b%5C&options=-c%20jit%3Doff"), "-c jit=off -c sslmod=x -c search_path=a\\ b\\\\");
+  assert.equal(options("host=h rule_engine.publish=off dbname=d"), "-c rule_engine.publish=off");
+  assert.equal(options("postgres://h/d?sslmode=disable&pool_max_conns=4&default_query_exec_mode=exec&connect_timeout=5"), undefined);
+});
+
 const notPEM = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "config-")), "ca.pem");
 fs.writeFileSync(notPEM, "no certificate");
 test.after(() => fs.rmSync(path.dirname(notPEM), { recursive: true }));

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// plainServer answers that it has no TLS, and closes.
+func plainServer(t *testing.T) (port int) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = client.Read(make([]byte, 8))
+			_, _ = client.Write([]byte{'N'})
+			_ = client.Close()
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func TestNoTLSIsARefusalOnlyWhereItIsAskedForAndNoOtherServerIsAway(t *testing.T) {
+	plain := plainServer(t)
+	const away = 1
+	refusal := func(mode string, ports ...int) error {
+		url := fmt.Sprintf("host=127.0.0.1 port=%d", ports[0])
+		if len(ports) > 1 {
+			url = fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d", ports[0], ports[1])
+		}
+		_, err := pgx.Connect(t.Context(), url+" connect_timeout=5 user=u dbname=d sslmode="+mode)
+		require.Error(t, err)
+		return (&config{}).refusal(err)
+	}
+	require.ErrorContains(t, refusal("require", plain), "DATABASE_URL: asks for TLS")
+	require.ErrorContains(t, refusal("require", plain, plain), "DATABASE_URL: asks for TLS")
+	require.NoError(t, refusal("prefer", plain))
+	require.NoError(t, refusal("allow", plain))
+	require.NoError(t, refusal("require", plain, away))
+	require.NoError(t, refusal("require", away))
+}
