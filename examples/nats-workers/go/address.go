@@ -51,6 +51,19 @@ func (g guard) check(a netip.Addr) error {
 	return fmt.Errorf("address %s is refused (%s); WEBHOOK_ALLOW_NETWORKS opens networks", a, kind)
 }
 
+// unmapped makes a network of mapped addresses one of IPv4, as which guard looks
+// them up: as it stands it would open nothing, and one that goes beyond them half of what it says.
+func unmapped(p netip.Prefix) (netip.Prefix, error) {
+	switch bits := p.Bits() - (128 - 32); {
+	case !p.Addr().Is4In6():
+		return p, nil
+	case bits < 0:
+		return p, fmt.Errorf("network %s is more than the mapped addresses", p)
+	default:
+		return netip.PrefixFrom(p.Addr().Unmap(), bits), nil
+	}
+}
+
 type network struct {
 	prefix netip.Prefix
 	kind   string

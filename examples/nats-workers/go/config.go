@@ -205,6 +205,9 @@ func (c *config) readNetworks(get func(string, string) string) error {
 			continue
 		}
 		p, err := netip.ParsePrefix(s)
+		if err == nil {
+			p, err = unmapped(p)
+		}
 		if err != nil {
 			return wrong("WEBHOOK_ALLOW_NETWORKS", "has %q; it takes networks like 10.1.0.0/16,::1/128", s)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,7 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"BATCH_SIZE", "BATCH_SIZE", "many"},
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"},
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"},
+		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "::ffff:0:0/95"},
 		{"WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"},
 		{"METRICS_ADDR", "METRICS_ADDR", "9464"},
 		{"METRICS_ADDR", "METRICS_ADDR", "127.0.0.1:http"},
@@ -148,6 +150,18 @@ func TestCredentialsWithAKeyAreTaken(t *testing.T) {
 	c, err := readConfig(environment("NATS_CREDS", file))
 	require.NoError(t, err)
 	require.Len(t, c.natsAuth, 1)
+}
+
+func TestANetworkOfMappedAddressesOpensThemAsIPv4(t *testing.T) {
+	c, err := readConfig(environment("WEBHOOK_ALLOW_NETWORKS", "::ffff:10.0.0.0/104, ::ffff:7f00:1/128,::/0"))
+	require.NoError(t, err)
+	g := guard{c.allow}
+	for _, address := range []string{"10.1.2.3", "::ffff:10.1.2.3", "127.0.0.1", "::1"} {
+		require.NoError(t, g.check(netip.MustParseAddr(address)), address)
+	}
+	for _, address := range []string{"127.0.0.2", "::ffff:172.16.0.1"} {
+		require.Error(t, g.check(netip.MustParseAddr(address)), address)
+	}
 }
 
 func TestNamesMayHaveAnyLettersAndAConsumerSpaces(t *testing.T) {

@@ -86,6 +86,19 @@ const inside6 = [
 ];
 
 /**
+ * A network that is to be opened. One of mapped addresses becomes one of IPv4, as
+ * which they are looked up: as it stands it would open nothing, and one that goes
+ * beyond them half of what it says.
+ * @param {string} text
+ * @returns {Network | undefined}
+ */
+export function opened(text) {
+  const n = network(text);
+  if (!n || !contains(mapped, n.bytes)) return n;
+  return n.bits < 96 ? undefined : { bytes: n.bytes.slice(12), bits: n.bits - 96 };
+}
+
+/**
  * Why an address is not to be dialled; undefined when it may be.
  * @param {string} address
  * @param {Network[]} allow

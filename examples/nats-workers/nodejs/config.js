@@ -1,6 +1,6 @@
 import os from "node:os";
 
-import { network } from "./address.js";
+import { opened } from "./address.js";
 import { readDatabase } from "./configdatabase.js";
 import { readMonitoring } from "./configmonitoring.js";
 import { readNATS } from "./confignats.js";
@@ -114,7 +114,7 @@ function readBatch(get) {
 /** @param {Get} get */
 function readNetworks(get) {
   return get("WEBHOOK_ALLOW_NETWORKS").split(",").map((s) => s.trim()).filter(Boolean).map((s) => {
-    const n = network(s);
+    const n = opened(s);
     if (!n) throw wrong("WEBHOOK_ALLOW_NETWORKS", `has "${s}"; it takes networks like 10.1.0.0/16,::1/128`);
     return n;
   });

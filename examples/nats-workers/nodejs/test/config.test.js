@@ -4,6 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import test from "node:test";
 
+import { refusal } from "../address.js";
 import { ConfigError, readConfig } from "../config.js";
 import { version } from "../version.js";
 
@@ -117,6 +118,7 @@ test("a wrong configuration is one line that names the variable", () => {
     ["BATCH_SIZE", "BATCH_SIZE", "many"],
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"],
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"],
+    ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "::ffff:0:0/95"],
     ["WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"],
     ["METRICS_ADDR", "METRICS_ADDR", "9464"],
     ["METRICS_ADDR", "METRICS_ADDR", "::1:9464"],
@@ -132,6 +134,12 @@ test("a wrong configuration is one line that names the variable", () => {
       return true;
     }, pairs.join(" "));
   }
+});
+
+test("a network of mapped addresses opens them as IPv4", () => {
+  const { allow } = readConfig(environment("WEBHOOK_ALLOW_NETWORKS", "::ffff:10.0.0.0/104, ::ffff:7f00:1/128,::/0"));
+  for (const address of ["10.1.2.3", "::ffff:10.1.2.3", "127.0.0.1", "::1"]) assert.equal(refusal(address, allow), undefined, address);
+  for (const address of ["127.0.0.2", "::ffff:172.16.0.1"]) assert.ok(refusal(address, allow), address);
 });
 
 test("names may have any letters, and a consumer spaces", () => {
