@@ -22,6 +22,8 @@ type link struct {
 	there  atomic.Bool  // the stream was there when last looked for
 	paused atomic.Int64 // no publishing before this moment (ns since began)
 	clock  atomic.Int64 // how far the server's clock is ahead of ours, ns
+
+	denials denials
 }
 
 // reaches tells whether a publish to the stream has a chance now.
@@ -86,7 +88,9 @@ func (w *worker) connect(ctx context.Context) error {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { slog.Info("nats is there", "server", server(nc)) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			w.nats.say("nats", err.Error())
+			if !w.link.denials.denied(err) {
+				w.nats.say("nats", err.Error())
+			}
 		}),
 	}, w.cfg.natsAuth...)
 	// Not RetryOnFailedConnect: it takes a refusal for an outage, and until the

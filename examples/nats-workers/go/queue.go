@@ -181,11 +181,11 @@ func tooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && api.ErrorCode == errMessageSize
 }
 
-// refused tells an answer of NATS, or that nobody is there to answer for the
-// subject, from an outage.
+// refused tells an answer of NATS, that the account may not publish to the subject
+// or that nobody is there to answer for it, from an outage.
 func refused(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) || errors.Is(err, jetstream.ErrNoStreamResponse)
+	return errors.As(err, &api) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrPermissionViolation)
 }
 
 func (w *worker) publishRow(row *publishing) (*jetstream.PubAck, error) {
@@ -194,11 +194,14 @@ func (w *worker) publishRow(row *publishing) (*jetstream.PubAck, error) {
 	}
 	ctx, cancel := context.WithTimeout(w.telling, publishTimeout)
 	defer cancel()
-	return (*w.link.js.Load()).PublishMsg(ctx, &nats.Msg{
+	ctx, done := w.link.denials.heed(ctx, row.subject)
+	defer done()
+	ack, err := (*w.link.js.Load()).PublishMsg(ctx, &nats.Msg{
 		Subject: row.subject,
 		Header:  row.header,
 		Data:    []byte(row.payload),
 	}, jetstream.WithExpectStream(row.stream), jetstream.WithRetryAttempts(0))
+	return ack, orDenial(ctx, err)
 }
 
 // header reads a claim's headers: {"name": "value"}.

@@ -49,13 +49,15 @@ func (w *worker) lookUp(rows []*publishing) {
 	}
 	ctx, cancel := context.WithTimeout(w.telling, lookFor)
 	defer cancel()
+	ctx, done := w.link.denials.heed(ctx, "$JS.API.")
+	defer done()
 	stream, err := (*w.link.js.Load()).Stream(ctx, rows[0].stream)
 	for subject, some := range subjects {
 		if err == nil {
 			err = w.lookAt(ctx, stream, subject, some)
 		}
 	}
-	if err != nil {
+	if err = orDenial(ctx, err); err != nil {
 		w.nats.say("cannot look up what was not answered", err.Error(), "stream", rows[0].stream)
 	}
 }

@@ -1,5 +1,5 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { AuthorizationError, connect, UserAuthenticationExpiredError } from "@nats-io/transport-node";
+import { AuthorizationError, connect, PermissionViolationError, UserAuthenticationExpiredError } from "@nats-io/transport-node";
 
 import { Acks } from "./acks.js";
 import { Backoff } from "./backoff.js";
@@ -28,6 +28,8 @@ export class Link {
   met = false;
   /** The stream was there when last looked for. */
   there = false;
+  /** The subject of the queue's latest publish, which says by itself that it is denied. */
+  publishesTo = "";
   #pausedUntil = 0;
   clock = 0; // how far the server's clock is ahead of ours, ms
 
@@ -114,6 +116,11 @@ export class Link {
     throw new Ended();
   }
 
+  /** @param {Error} err */
+  #heard(err) {
+    return err instanceof PermissionViolationError && err.operation === "publish" && err.subject === this.publishesTo;
+  }
+
   /** @param {Worker} w @param {NatsConnection} nc */
   async #watch(w, nc) {
     for await (const status of nc.status()) {
@@ -123,7 +130,7 @@ export class Link {
       } else if (status.type === "reconnect") {
         this.#connected = true;
         log.info({ server: status.server }, "nats is there");
-      } else if (status.type === "error") {
+      } else if (status.type === "error" && !this.#heard(status.error)) {
         w.nats.say("nats", said(status.error));
       }
     }

@@ -1,4 +1,5 @@
 import { JetStreamApiError } from "@nats-io/jetstream";
+import { PermissionViolationError } from "@nats-io/transport-node";
 
 import * as calls from "./calls.js";
 import { sleep } from "./context.js";
@@ -100,15 +101,17 @@ async function publishRow(w, row) {
   const size = row.body.length + Buffer.byteLength(headers.toString());
   const most = nc.info?.max_payload ?? Infinity;
   if (size > most) throw new TooLarge(`${size} bytes, and the server takes ${most}`);
+  w.link.publishesTo = row.subject;
   return js.publish(row.subject, row.body, { headers, timeout: publishTimeout });
 }
 
 /**
- * Tells an answer of NATS, or that nobody is there to answer for the subject,
- * from an outage.
+ * Tells an answer of NATS, that the account may not publish to the subject or that
+ * nobody is there to answer for it, from an outage.
  * @param {unknown} err
  */
-const refused = (err) => err instanceof JetStreamApiError || err instanceof Error && err.name === "JetStreamNotEnabled";
+const refused = (err) => err instanceof JetStreamApiError
+  || err instanceof Error && (err.name === "JetStreamNotEnabled" || err.cause instanceof PermissionViolationError);
 
 /**
  * Reports, and once more those on which a transaction sits, until it is through:
