@@ -6,9 +6,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/endpoint"
+	"rule_engine/test/natsserver"
+	"rule_engine/test/system"
 )
 
 // inHand is what workers hold of a webhook.
@@ -62,4 +65,24 @@ func TestEndpointsThatHangDelayNobodyAlsoWithABacklogInFrontOfTheOthersEvents(t 
 			b.count(t, c.hanging*c.events, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND webhook_id <> $1", well)
 		})
 	}
+}
+
+// A worker asks for no more than it could hold were each message as large as the server takes them.
+func TestEventsThatHangDelayNobodyWhateverTheLargestMessageOfTheServer(t *testing.T) {
+	t.Parallel()
+	nats := natsserver.Run(t, func(o *server.Options) { o.MaxPayload, o.MaxPending = 64<<20, 256<<20 })
+	b := bundleOf(t, system.RunWith(t, nats.URL()))
+	away, well := b.webhook(t, "away", "nats"), b.webhook(t, "well", "nats")
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000")
+	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer { return endpoint.Answer{Hang: r.Path == "/away"} })
+	for _, event := range names("away", 3) {
+		published(t, b.application, away, event)
+	}
+	events := names("well", 20)
+	for _, event := range events {
+		published(t, b.application, well, event)
+	}
+	b.worker(t)
+	b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+	require.Len(t, b.Endpoint.Requests(), len(events)+3)
 }

@@ -37,15 +37,14 @@ func (l *load) wait(ctx context.Context) error {
 }
 
 // room waits until an event of the largest size may be taken, and answers how
-// many may be asked for. A load of nothing takes one of any size.
+// many may be asked for: one at least, also where a request for one may bring
+// more than mostFetch. A load of nothing takes one of any size.
 func (l *load) room(ctx context.Context, largest int) (int, error) {
+	size := int64(max(largest, 1))
 	for {
 		held := l.bytes.Load()
-		if n := min(mostFetch, mostLoad-held) / int64(max(largest, 1)); n > 0 {
-			return int(n), ctx.Err()
-		}
-		if held <= 0 {
-			return 1, ctx.Err()
+		if held <= 0 || held+size <= mostLoad {
+			return int(max(1, min(mostFetch, mostLoad-held)/size)), ctx.Err()
 		}
 		if err := sleep(ctx, lookForRoom); err != nil {
 			return 0, err

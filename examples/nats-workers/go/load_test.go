@@ -26,6 +26,15 @@ func TestNoMoreIsAskedForThanCanBeHeld(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, l.wait(short), context.DeadlineExceeded)
 
+	// A server may take messages larger than a request should bring.
+	l.remove(mostLoad / 2)
+	inTime, stop := context.WithTimeout(t.Context(), time.Second)
+	defer stop()
+	n, err = l.room(inTime, mostLoad/2)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	l.add(mostLoad / 2)
+
 	time.AfterFunc(20*time.Millisecond, func() { l.remove(mostLoad) })
 	require.NoError(t, l.wait(t.Context()))
 	n, err = l.room(t.Context(), 2*mostLoad)

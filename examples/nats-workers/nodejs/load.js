@@ -38,17 +38,19 @@ export class Load {
   }
 
   /**
-   * Waits until an event of the largest size may be taken, and answers how many
-   * may be asked for. A load of nothing takes one of any size.
+   * Waits until an event of the largest size may be taken, and answers how many may
+   * be asked for: one at least, also where a request for one may bring more than
+   * mostFetch. A load of nothing takes one of any size.
    * @param {AbortSignal} signal
    * @param {number} largest
    */
   async room(signal, largest) {
+    const size = Math.max(largest, 1);
     for (;;) {
       if (signal.aborted) throw new Ended();
-      const n = Math.floor(Math.min(mostFetch, mostLoad - this.#bytes) / Math.max(largest, 1));
-      if (n > 0) return n;
-      if (this.#bytes <= 0) return 1;
+      if (this.#bytes <= 0 || this.#bytes + size <= mostLoad) {
+        return Math.max(1, Math.floor(Math.min(mostFetch, mostLoad - this.#bytes) / size));
+      }
       await sleep(signal, lookForRoom);
     }
   }
