@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -31,17 +32,71 @@ func refuses(t *testing.T, w *worker.Process, variable string) string {
 }
 
 func TestGroupsWithOverlappingSubjectsAreRefusedAtTheStart(t *testing.T) {
-	b := setup(t)
-	id := b.webhook(t, "orders", "nats")
-	b.worker(t)
-	published(t, b.application, id, "first")
-	b.arrived(t, "first") // by now the first group has its consumer
+	for _, retention := range []string{"workqueue", "limits", "interest"} {
+		t.Run(retention, func(t *testing.T) {
+			b := setup(t)
+			b.retains(t, retention)
+			id := b.webhook(t, "orders", "nats")
+			b.worker(t)
+			require.Eventually(t, func() bool { waiting, ok := b.consumes(t, system.Group); return ok && waiting > 0 }, patience, 20*time.Millisecond)
+			published(t, b.application, id, "first")
+			b.arrived(t, "first")
 
-	line := refuses(t, b.worker(t, "QUEUE_GROUP=others", "SUBJECT=webhooks.orders"), "SUBJECT")
-	require.Contains(t, line, "webhooks.orders")
-	require.Contains(t, line, system.Stream)
-	published(t, b.application, id, "second")
-	b.arrived(t, "first", "second")
+			line := refuses(t, b.worker(t, "QUEUE_GROUP=others", "SUBJECT=webhooks.orders"), "SUBJECT")
+			require.Contains(t, line, "webhooks.orders")
+			require.Contains(t, line, system.Stream)
+			_, made := b.consumes(t, "others")
+			require.False(t, made, "it would keep what the other group takes")
+			published(t, b.application, id, "second")
+			b.arrived(t, "first", "second")
+		})
+	}
+}
+
+func TestOfTwoGroupsThatOverlapTheYoungerOneIsRefused(t *testing.T) {
+	b := setup(t)
+	b.retains(t, "limits")
+	id := b.webhook(t, "orders", "nats")
+	_, js := natsserver.Connect(t, b.NATS.URL())
+	make := func(group, subject string, ackWait time.Duration) {
+		_, err := js.CreateConsumer(t.Context(), system.Stream, jetstream.ConsumerConfig{
+			Durable: group, FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy,
+			AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 100_000,
+		})
+		require.NoError(t, err)
+	}
+	const ours = 75 * time.Second
+	// Somebody's own consumer and a group of another part are nobody's business.
+	make("somebody", ">", 30*time.Second)
+	make("bills", "webhooks.bills.>", ours)
+	make("older", "webhooks.orders", ours)
+	make("younger", "webhooks.*", ours)
+
+	line := refuses(t, b.worker(t, "QUEUE_GROUP=younger", "SUBJECT=webhooks.*"), "SUBJECT")
+	require.Contains(t, line, "the group older ")
+	w := b.worker(t, "QUEUE_GROUP=older", "SUBJECT=webhooks.orders")
+	published(t, b.application, id, "first")
+	b.arrived(t, "first")
+	require.True(t, w.Running())
+}
+
+// retains makes the stream one that keeps messages for another reason than that nobody took them.
+func (b *bundle) retains(t *testing.T, retention string) {
+	t.Helper()
+	b.must(t, "SELECT rule_nats_stream_create($1, '{webhooks.>}', p_retention_policy => $2, p_max_age_seconds => 0)", system.Stream, retention)
+	b.must(t, "SELECT rule_nats_init()")
+}
+
+// consumes tells how many requests wait at a group's consumer, where there is one.
+func (b *bundle) consumes(t *testing.T, group string) (waiting int, there bool) {
+	t.Helper()
+	_, js := natsserver.Connect(t, b.NATS.URL())
+	consumer, err := js.Consumer(t.Context(), system.Stream, group)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, false
+	}
+	require.NoError(t, err)
+	return consumer.CachedInfo().NumWaiting, true
 }
 
 func TestAConsumerThatDiffersIsNamedAndLeftAsItIs(t *testing.T) {

@@ -45,7 +45,7 @@ func (w *worker) runNATS() error {
 		return unless(w.taking, err)
 	}
 	for first := true; ; {
-		err := w.session(func() { first = false })
+		err := w.session(first, func() { first = false })
 		w.link.there.Store(false)
 		if w.taking.Err() != nil {
 			return nil
@@ -70,7 +70,7 @@ func unless(ctx context.Context, err error) error {
 }
 
 // session works with one view of the stream and its consumer until either fails.
-func (w *worker) session(working func()) error {
+func (w *worker) session(first bool, working func()) error {
 	stream, err := w.findStream()
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = w.makeStream()
@@ -83,6 +83,11 @@ func (w *worker) session(working func()) error {
 		if have := stream.CachedInfo().Config.Subjects; !matchesAny(w.cfg.subject, have) {
 			return wrong("SUBJECT", "is %q, and the stream %s holds %s: no message can match",
 				w.cfg.subject, w.cfg.stream, strings.Join(have, ", "))
+		}
+		if first {
+			if err := w.checkGroups(stream); err != nil {
+				return err
+			}
 		}
 		if consumer, err = w.findConsumer(stream); err != nil {
 			return err

@@ -6,6 +6,7 @@ import { carry, open } from "./carry.js";
 import { ConfigError, wrong } from "./config.js";
 import { Ended, onEnd, sleep } from "./context.js";
 import { fetch, fetchWait } from "./fetch.js";
+import { checkGroups } from "./groups.js";
 import { Message } from "./message.js";
 import { makeStream } from "./missing.js";
 import { matchesAny } from "./subject.js";
@@ -28,7 +29,7 @@ const overlapping = [10099, 10100];
 const consumerExists = 10148;
 
 /** @param {import("./config.js").Config} cfg @returns {Partial<ConsumerConfig>} */
-const consumerConfig = (cfg) => ({
+export const consumerConfig = (cfg) => ({
   durable_name: cfg.group,
   filter_subject: cfg.subject,
   deliver_policy: DeliverPolicy.All,
@@ -52,7 +53,7 @@ export async function runNATS(w) {
   while (!w.taking.aborted) {
     try {
       if (!w.link.nc || w.link.nc.isClosed()) await w.link.connect(w, w.taking);
-      await session(w, () => { first = false; });
+      await session(w, first, () => { first = false; });
     } catch (err) {
       w.link.there = false;
       if (w.taking.aborted || err instanceof Ended) return;
@@ -66,9 +67,10 @@ export async function runNATS(w) {
 /**
  * Works with one view of the stream and its consumer until either fails.
  * @param {Worker} w
+ * @param {boolean} first
  * @param {() => void} working
  */
-async function session(w, working) {
+async function session(w, first, working) {
   const stream = await findStream(w).catch((err) => {
     if (code(err) === JetStreamApiCodes.StreamNotFound) return makeStream(w, err);
     throw err;
@@ -79,6 +81,7 @@ async function session(w, working) {
     if (!matchesAny(subject, have)) {
       throw wrong("SUBJECT", `is "${subject}", and the stream ${name} holds ${have.join(", ")}: no message can match`);
     }
+    if (first) await checkGroups(w);
     await findConsumer(w);
   }
   w.link.there = true;
