@@ -44,14 +44,16 @@ DECLARE
     v_rows integer;
 BEGIN
     FOR v_held IN
-        SELECT w.webhook_id, w.hold_for FROM @extschema@.rule_webhooks w
+        SELECT w.webhook_id, w.hold_for, d.first, d.last
+        FROM @extschema@.rule_webhooks w
+        -- When it was due, it began to wait for the endpoint; what is parked for its turn in its key, when it came.
+        CROSS JOIN LATERAL (VALUES ('-infinity'::timestamptz, v_now - w.hold_for), ('infinity', 'infinity')) AS d (first, last)
         WHERE w.held_since IS NOT NULL AND w.held_since <= v_now - w.hold_for
     LOOP
         WITH old AS (
             SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
             WHERE q.webhook_id + 0 = v_held.webhook_id AND q.status = 'pending'
-              -- When it was due, it began to wait for the endpoint.
-              AND q.next_retry_at <= v_now - v_held.hold_for AND q.created_at <= v_now - v_held.hold_for
+              AND q.next_retry_at BETWEEN v_held.first AND v_held.last AND q.created_at <= v_now - v_held.hold_for
             ORDER BY q.next_retry_at LIMIT p_limit - v_ended FOR UPDATE SKIP LOCKED)
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'failed', completed_at = v_now, error_message = format('expired: held for longer than %s', v_held.hold_for)

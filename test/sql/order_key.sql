@@ -104,6 +104,21 @@ UPDATE rule_webhooks SET on_dead = 'skip' WHERE webhook_id = :id;
 SELECT pg_temp.take('w1'), pg_temp.take('w1');
 DELETE FROM rule_webhook_queue WHERE webhook_id = :id;
 
+-- What is parked behind it has waited for as long as it is there.
+SELECT pg_temp.put('g' || n, '"g"') FROM generate_series(1, 4) n;
+SELECT pg_temp.take('w1'), pg_temp.tell('w1', 'g1', NULL);
+UPDATE rule_webhook_queue SET created_at = now() - interval '8 days', next_retry_at = now() - interval '8 days'
+WHERE message_id = 'g1';
+UPDATE rule_webhook_queue SET created_at = now() - interval '8 days' WHERE message_id IN ('g2', 'g3');
+UPDATE rule_webhooks SET on_dead = 'block', held_since = now() - interval '8 days', held_reason = 'why' WHERE webhook_id = :id;
+SELECT message_id, next_retry_at FROM rule_webhook_queue WHERE webhook_id = :id AND next_retry_at = 'infinity' ORDER BY 1;
+SELECT pg_temp.take('w1');
+SELECT message_id, reason, error_message FROM rule_webhook_undelivered(:id);
+SELECT failed_calls FROM webhook_status_summary WHERE webhook_id = :id;
+SELECT rule_webhook_resume(:id, 1000000);
+DELETE FROM rule_webhook_queue WHERE webhook_id = :id;
+UPDATE rule_webhooks SET on_dead = 'skip' WHERE webhook_id = :id;
+
 -- An event that a worker may not survive is run alone when it is its turn.
 SELECT pg_temp.put('f' || n, '"f"') FROM generate_series(1, 2) n;
 SELECT pg_temp.take('w' || n), t.lease_ends('f1') FROM generate_series(1, 4) n;
