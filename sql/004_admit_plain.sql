@@ -37,8 +37,7 @@ BEGIN
                     AND m.overflow IS DISTINCT FROM 'true'
                     -- What has a row of history has a message id that is well formed.
                     AND m.message_id IS NOT NULL
-                    AND (m.transaction IS NOT NULL
-                         OR m.message_id ~ '^[^\u0001-\u001f\u007f]+$' AND octet_length(m.message_id) <= 255)
+                    AND (m.transaction IS NOT NULL OR @extschema@._rule_message_id_fits(m.message_id))
           THEN @extschema@._rule_event_lock(m.webhook_id, m.message_id, 0) END;
 
     v_now := clock_timestamp();

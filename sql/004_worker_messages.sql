@@ -1,5 +1,17 @@
 -- What a worker says of a stream message, read so that no member can fail its batch.
 
+-- White space by name: what a class of it holds is the locale's.
+CREATE OR REPLACE FUNCTION @extschema@._rule_message_id_fits(p_message_id text)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.octet_length(p_message_id) BETWEEN 1 AND 255
+           AND p_message_id !~ ('[\u0001-\u001f\u007f-\u009f]'
+                                || '|^[\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+                                || '|[\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$')
+$$;
+COMMENT ON FUNCTION @extschema@._rule_message_id_fits(text) IS
+    'Internal: whether an event may have this message id, as publishers (CheckMessageID of nats/wire) and workers judge it.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_messages(p_messages jsonb)
 RETURNS TABLE (n integer, webhook_id integer, message_id text, source_id text, transaction xid8,
                stream text, sequence bigint, age_ms bigint, payload text, problem text, overflow boolean)
@@ -20,8 +32,7 @@ AS $$
     CROSS JOIN LATERAL (SELECT
         CASE WHEN @extschema@._rule_json_count(m -> 'webhook_id') BETWEEN 1 AND 2147483647
              THEN @extschema@._rule_json_count(m -> 'webhook_id')::integer END AS webhook_id,
-        CASE WHEN octet_length(m ->> 'message_id') BETWEEN 1 AND 255 AND m ->> 'message_id' !~ '[\u0001-\u001f\u007f]'
-             THEN m ->> 'message_id' END AS message_id,
+        CASE WHEN @extschema@._rule_message_id_fits(m ->> 'message_id') THEN m ->> 'message_id' END AS message_id,
         -- xid8 reads any text as some number.
         CASE WHEN m ->> 'transaction' ~ '^[0-9]{1,20}$' THEN
              CASE WHEN (m ->> 'transaction')::numeric <= 18446744073709551615 THEN (m ->> 'transaction')::xid8 END

@@ -3,12 +3,15 @@ package flow
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/endpoint"
@@ -161,6 +164,28 @@ func TestASubjectThatTheStreamCannotHoldEndsTheWorker(t *testing.T) {
 	w := b.worker(t, "SUBJECT=nothere.>")
 	require.ErrorContains(t, w.Wait(patience), "exit status 2")
 	require.Contains(t, w.Log(), "SUBJECT: ")
+}
+
+func TestAMessageIDThatNoPublishTakesIsADeadLetterAtOnce(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	published(t, b.application, id, "first") // makes the stream
+	var source string
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT source_id::text FROM rule_engine_source").Scan(&source))
+	nc, js := natsserver.Connect(t, b.NATS.URL())
+	ids := []string{"a\u0081b", "m\xff", "\u00a0nbsp", "thin\u2009", "d\u007fel", strings.Repeat("m", 256)}
+	for _, messageID := range ids {
+		require.NoError(t, nc.PublishMsg(&nats.Msg{Subject: "webhooks.orders", Data: []byte("{}"), Header: nats.Header{
+			"Rule-Engine-Source": {source}, "Rule-Engine-Webhook-Id": {fmt.Sprint(id)}, "Rule-Engine-Message-Id": {messageID},
+		}}))
+	}
+	_, err := js.Stream(t.Context(), system.Stream) // answered after all of them
+	require.NoError(t, err)
+	b.worker(t)
+
+	b.count(t, len(ids), "SELECT count(*) FROM rule_webhook_dead_letters WHERE error_message = 'message id is malformed'")
+	b.settled(t)
+	b.arrived(t, "first")
 }
 
 func TestARolesEncodingChangesNoPayload(t *testing.T) {

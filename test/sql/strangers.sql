@@ -37,6 +37,21 @@ SELECT verdict, reason FROM rule_worker_admit('w', jsonb_build_array(
     '{"message_id": "m4", "payload": ""}'::jsonb, '{"message_id": "m4", "payload": "/wA="}'::jsonb,
     '{"message_id": "m4", "payload": "!"}'::jsonb));
 SELECT message_id, payload, payload_bytes, error_message FROM rule_webhook_dead_letters WHERE error_message = 'no webhook id' AND payload IS NULL ORDER BY queue_id;
+-- A message id is what a publish takes, by the golden file: no control character and no outer white space beyond ASCII either.
+-- Text has no NUL.
+\getenv tests PG_ABS_SRCDIR
+\set wire :tests '/golden/wire.json'
+\set wire `cat ":wire"`
+CREATE TEMP VIEW ids AS
+SELECT k.kind, i.id
+FROM (VALUES ('accepted'), ('refused')) k (kind),
+     json_array_elements_text(replace(:'wire', '\u0000', '\u0001')::json #> ARRAY['message_ids', k.kind]) i (id);
+SELECT kind, count(*) > 5 AS some, bool_and(_rule_message_id_fits(id) = (kind = 'accepted')) AS as_published FROM ids GROUP BY kind ORDER BY kind;
+SELECT i.kind, a.verdict, a.reason, bool_or(m.transaction IS NULL) AS committed, bool_or(m.transaction IS NOT NULL) AS open
+FROM (VALUES (NULL), ('3')) m (transaction), ids i,
+     LATERAL rule_worker_admit('w', jsonb_build_array(jsonb_build_object('webhook_id', :id, 'message_id', i.id, 'source_id', :'source_id',
+                                                      'transaction', m.transaction, 'stream', 'WEBHOOKS', 'sequence', 20, 'age_ms', 0))) a
+WHERE i.kind = 'refused' GROUP BY 1, 2, 3;
 -- The queue never sends a dead letter, and nothing of this counts for the webhook.
 SELECT count(*) AS claimed FROM rule_worker_claim('w', 100, '{}');
 SELECT total_calls, failed_calls FROM webhook_status_summary WHERE webhook_name = 'known';

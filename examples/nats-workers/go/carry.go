@@ -110,13 +110,17 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 	e := &event{webhookID: said.WebhookID, messageID: said.MessageID, trace: said.Traceparent,
 		body: msg.Data(), msg: msg}
 	m := message{
-		MessageID:   headerText(h, wire.HeaderMessageID),
 		SourceID:    headerText(h, wire.HeaderSource),
 		Transaction: headerText(h, wire.HeaderTransaction),
 		Traceparent: said.Traceparent,
 	}
 	if said.WebhookID != 0 {
 		m.WebhookID = &said.WebhookID
+	}
+	// The one that would be sent, so that the database never judges another.
+	// Of a malformed one that is nothing, which is malformed there, too.
+	if len(h[wire.HeaderMessageID]) > 0 {
+		m.MessageID = &said.MessageID
 	}
 	if md, err := msg.Metadata(); err == nil {
 		e.stream, e.sequence = md.Stream, md.Sequence.Stream

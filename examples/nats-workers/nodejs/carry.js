@@ -121,7 +121,9 @@ export function open(w, msg) {
     age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
     stream, sequence,
     source_id: text(header.source),
-    message_id: text(header.message_id),
+    // The one that would be sent, so that the database never judges another.
+    // Of a malformed one that is nothing, which is malformed there, too.
+    message_id: headers.has(header.message_id) ? e.messageID : null,
     webhook_id: webhookID || null,
     traceparent: e.trace || undefined,
     transaction: text(header.transaction),

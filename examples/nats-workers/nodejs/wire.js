@@ -1,3 +1,5 @@
+import { isUtf8 } from "node:buffer";
+
 import { MsgHdrsImpl } from "@nats-io/transport-node";
 
 // Names of headers; test/golden/wire.json says what they hold.
@@ -16,19 +18,26 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 /**
  * Reads the headers of a message, the first of each name. The client's own reader
  * takes more from the ends of a value than white space of ASCII, and an id that
- * came out otherwise than it went in would be another event's.
+ * came out otherwise than it went in would be another event's. So would one with
+ * bytes that are not UTF-8: such a value is empty.
  * @param {Uint8Array} bytes
  * @returns {Map<string, string>}
  */
 export function decode(bytes) {
   const all = new Map();
-  for (const line of decoder.decode(bytes).split("\r\n").slice(1)) {
+  const clean = isUtf8(bytes);
+  const text = clean ? decoder.decode(bytes) : Buffer.from(bytes).toString("latin1");
+  for (const line of text.split("\r\n").slice(1)) {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(colon, 0));
-    if (name && !all.has(name)) all.set(name, line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, ""));
+    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
+    if (name && !all.has(name)) all.set(name, clean ? value : utf8(Buffer.from(value, "latin1")));
   }
   return all;
 }
+
+/** @param {Buffer} bytes */
+const utf8 = (bytes) => isUtf8(bytes) ? decoder.decode(bytes) : "";
 
 /** @param {import("@nats-io/transport-node").Msg} msg */
 export function headersOf(msg) {

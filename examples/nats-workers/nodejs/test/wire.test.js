@@ -38,3 +38,8 @@ test("an id comes out of a header as it went in", () => {
     assert.equal(decode(encode({ [header.message_id]: id }).encode()).get(header.message_id), id);
   }
 });
+
+test("a value that is not UTF-8 is empty, and spoils no other", () => {
+  const bytes = Buffer.from("NATS/1.0\r\nA: m\xff\r\nB: gr\xc3\xb6\xc3\x9fe\r\nC: 7\r\n\r\n", "latin1");
+  assert.deepEqual([...decode(bytes)], [["A", ""], ["B", "größe"], ["C", "7"]]);
+});
