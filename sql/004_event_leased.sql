@@ -9,7 +9,7 @@ RETURNS TABLE (n integer, path text, webhook_id integer, message_id text, redeli
                problem text, held_in text, locked boolean, held_queue_id bigint, held_receipt tid, route text,
                retry_count integer, retry_enabled boolean, max_retries integer, retry_delay_ms integer,
                retry_backoff_multiplier numeric, give_up_after interval, refusals integer, first_tried_at timestamptz,
-               retry_after_ms integer)
+               retry_after_ms integer, paused_since timestamptz, paused_ms bigint)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
@@ -23,7 +23,8 @@ BEGIN
                      OR (h.result = 'published' AND h.route <> 'publish') THEN NULL
                 ELSE h.held_in END,
            h.locked, h.queue_id, h.receipt, h.route, h.retry_count, w.retry_enabled, w.max_retries, w.retry_delay_ms,
-           w.retry_backoff_multiplier, w.give_up_after, h.refusals, h.first_tried_at, h.retry_after_ms
+           w.retry_backoff_multiplier, w.give_up_after, h.refusals, h.first_tried_at, h.retry_after_ms,
+           w.paused_since, w.paused_ms
     FROM (
         SELECT a.n, a.path, coalesce(q.webhook_id, a.webhook_id) AS webhook_id, coalesce(q.message_id, a.message_id) AS message_id,
                coalesce(q.redelivery, a.redelivery) AS redelivery, a.try, a.result, a.status, a.started_ms_ago, a.duration_ms,
@@ -68,7 +69,8 @@ BEGIN
         OFFSET 0
     ) h
     LEFT JOIN LATERAL (
-        SELECT w.webhook_id, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier, w.give_up_after
+        SELECT w.webhook_id, w.retry_enabled, w.max_retries, w.retry_delay_ms, w.retry_backoff_multiplier, w.give_up_after,
+               w.paused_since, w.paused_ms
         FROM @extschema@.rule_webhooks w WHERE w.webhook_id = h.webhook_id OFFSET 0) w ON true
     ORDER BY h.n;
 END

@@ -61,10 +61,6 @@ BEGIN
         RETURN 0;
     END IF;
     UPDATE @extschema@.rule_webhooks w SET held_reason = NULL, held_since = NULL WHERE w.webhook_id = p_webhook_id;
-    -- The time of the hold is none of the time that an event is tried for.
-    UPDATE @extschema@.rule_webhook_queue q
-    SET first_tried_at = q.first_tried_at + (v_now - greatest(q.first_tried_at, v_held_since))
-    WHERE q.webhook_id + 0 = p_webhook_id AND q.status = 'pending' AND q.first_tried_at < v_now;
     UPDATE @extschema@.rule_webhook_queue q
     SET next_retry_at = v_now + make_interval(secs => (d.place / coalesce(p_per_second, 100))::double precision)
     FROM (SELECT p.queue_id, row_number() OVER (ORDER BY CASE p.next_retry_at WHEN 'infinity' THEN p.created_at ELSE p.next_retry_at END,

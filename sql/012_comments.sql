@@ -2,7 +2,7 @@ COMMENT ON COLUMN @extschema@.rule_webhooks.give_up_after IS 'How long an event 
 COMMENT ON COLUMN @extschema@.rule_webhooks.hold_for IS 'How long an event waits for a held webhook before it expires';
 
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.refusals IS 'How many tries were answered and refused, as max_retries counts';
-COMMENT ON COLUMN @extschema@.rule_webhook_queue.first_tried_at IS 'When the first try that failed began; give_up_after counts from it, less the time of holds';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue.first_tried_at IS 'When the first try that failed began, by the webhook''s own clock: so much earlier as it had been held or disabled until then (paused_ms). give_up_after counts from it';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.lease_losses IS 'How many leases of it ran out since a try was last reported';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.redelivered_at IS 'When rule_webhook_redeliver() made another row of the same event; that one counts from then on';
 COMMENT ON COLUMN @extschema@.rule_webhook_receipts.refusals IS 'As in the queue';

@@ -105,3 +105,35 @@ func TestADeadLetterIsRedeliveredUnderItsOwnID(t *testing.T) {
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_queue WHERE message_id = 'refused' AND redelivery = 1 AND status = 'success'")
 	b.count(t, 0, "SELECT count(*) FROM rule_webhook_undelivered()")
 }
+
+func TestATimeInWhichNothingCouldBeTriedIsNotCounted(t *testing.T) {
+	pauses := map[string][2]string{
+		"held":     {"SELECT rule_webhook_hold($1, 'maintenance')", "SELECT rule_webhook_resume($1)"},
+		"disabled": {"UPDATE rule_webhooks SET enabled = false WHERE webhook_id = $1", "UPDATE rule_webhooks SET enabled = true WHERE webhook_id = $1"},
+	}
+	for _, mode := range []string{"nats", "queue"} {
+		for name, pause := range pauses {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				b := setup(t)
+				id := b.webhook(t, "orders", mode)
+				b.must(t, "UPDATE rule_webhooks SET retry_delay_ms = 3000, give_up_after = '30 minutes' WHERE webhook_id = $1", id)
+				b.Endpoint.Script(endpoint.Answer{Status: 503}, endpoint.Answer{Status: 503}, endpoint.Answer{})
+				w := b.worker(t)
+				publish(t, b.application, id, "one")
+				b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts")
+				require.NoError(t, w.Stop())
+
+				b.must(t, pause[0], id)
+				// An hour passes.
+				b.must(t, "UPDATE rule_webhooks SET paused_since = paused_since - interval '1 hour'")
+				b.must(t, "UPDATE rule_webhook_queue SET first_tried_at = first_tried_at - interval '1 hour'")
+				b.must(t, "UPDATE rule_webhook_receipts SET first_tried_at = first_tried_at - interval '1 hour'")
+				b.must(t, pause[1], id)
+				b.worker(t)
+				b.arrived(t, "one", "one", "one")
+				b.settled(t)
+				b.count(t, 0, "SELECT count(*) FROM rule_webhook_dead_letters")
+			})
+		}
+	}
+}

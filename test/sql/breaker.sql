@@ -159,13 +159,8 @@ UPDATE rule_webhook_endpoints SET failing_since = now() - interval '5 days';
 SELECT pg_temp.try('h5', 404);
 SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
 DELETE FROM rule_webhook_attempts WHERE message_id = 'earlier';
--- Resumed, it has five days again, and an event the time that it was tried for before the hold.
-UPDATE rule_webhooks SET held_since = now() - interval '2 days' WHERE webhook_id = :id;
-UPDATE rule_webhook_queue SET first_tried_at = now() - interval '3 days', next_retry_at = now() WHERE message_id = 'gone';
-INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, first_tried_at) VALUES (:id, 'tried once while held', '{}', now() - interval '1 hour');
-SELECT rule_webhook_resume(:id) >= 2 AS resumed;
-SELECT message_id, round(extract(epoch FROM clock_timestamp() - first_tried_at) / 3600) AS hours FROM rule_webhook_queue
-WHERE message_id IN ('gone', 'tried once while held') ORDER BY 1;
+-- Resumed, it has five days again.
+SELECT rule_webhook_resume(:id) >= 1 AS resumed;
 SELECT * FROM breaker;
 
 -- What waits for a held webhook for longer than hold_for expires, and is counted.
