@@ -29,12 +29,26 @@ END
 $psql$;
 \if false
 
--- What a hold leaves behind: time in which nothing was tried.
+-- What a hold leaves behind: time in which nothing was tried, and events that are to go at a bounded rate.
 
 ALTER TABLE @extschema@.rule_webhooks
     -- Held or disabled.
     ADD COLUMN paused_since timestamptz,
     ADD COLUMN paused_ms bigint NOT NULL DEFAULT 0
-        CONSTRAINT rule_webhooks_paused_ms_check CHECK (paused_ms BETWEEN 0 AND 31557600000000);
+        CONSTRAINT rule_webhooks_paused_ms_check CHECK (paused_ms BETWEEN 0 AND 31557600000000),
+    -- What was due until then goes at this rate.
+    ADD COLUMN resumed_at timestamptz,
+    ADD COLUMN resume_per_second integer
+        CONSTRAINT rule_webhooks_resume_per_second_check CHECK (resume_per_second BETWEEN 1 AND 1000000),
+    ADD CONSTRAINT rule_webhooks_resumed_check CHECK (resumed_at IS NULL OR resume_per_second IS NOT NULL);
+
+-- Beside those for max_per_second, which counts all events.
+ALTER TABLE @extschema@.rule_webhook_buckets
+    ADD COLUMN resume_tokens double precision NOT NULL DEFAULT 0,
+    ADD COLUMN resume_refilled_at timestamptz;
+
+DROP INDEX @extschema@.rule_webhooks_endpoint_limits_idx;
+CREATE INDEX rule_webhooks_endpoint_limits_idx ON @extschema@.rule_webhooks (webhook_id)
+    WHERE max_concurrent IS NOT NULL OR max_per_second IS NOT NULL OR resumed_at IS NOT NULL;
 
 \endif

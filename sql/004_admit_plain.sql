@@ -12,6 +12,7 @@ AS $$
 DECLARE
     -- Parallel arrays, one member per message that is well formed and whose event is locked.
     v_ns integer[]; v_webhook_ids integer[]; v_message_ids text[]; v_transactions text[]; v_streams text[]; v_sequences bigint[];
+    v_ages bigint[];
     v_first smallint;
     v_last smallint;
     v_now timestamptz;
@@ -24,8 +25,8 @@ BEGIN
     -- Each member is read once, and what is of another kind than it should be raises an error (a text that is a number is for
     -- the long way to read).
     SELECT array_agg(m.n), array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.transaction), array_agg(m.stream),
-           array_agg(m.sequence), @extschema@._rule_slot(max(m.age_ms) + 600000), @extschema@._rule_slot(min(m.age_ms) - 600000)
-    INTO v_ns, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences, v_first, v_last
+           array_agg(m.sequence), array_agg(m.age_ms), @extschema@._rule_slot(max(m.age_ms) + 600000), @extschema@._rule_slot(min(m.age_ms) - 600000)
+    INTO v_ns, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences, v_ages, v_first, v_last
     FROM (
         SELECT e.n::integer AS n, nullif(e.m -> 'webhook_id', 'null')::integer AS webhook_id, e.m ->> 'message_id' AS message_id,
                e.m ->> 'source_id' AS source_id, e.m ->> 'transaction' AS transaction, e.m ->> 'stream' AS stream,
@@ -46,12 +47,13 @@ BEGIN
         SELECT u.n, u.webhook_id, u.message_id, u.stream, u.sequence, w.timeout_ms
         -- Members of arrays cost a fifth of what rows of unnest() do.
         FROM (SELECT v_ns[i] AS n, v_webhook_ids[i] AS webhook_id, v_message_ids[i] AS message_id,
-                     v_transactions[i] AS transaction, v_streams[i] AS stream, v_sequences[i] AS sequence
+                     v_transactions[i] AS transaction, v_streams[i] AS stream, v_sequences[i] AS sequence, v_ages[i] AS age_ms
               FROM generate_subscripts(v_ns, 1) i OFFSET 0) u
         CROSS JOIN LATERAL (
             SELECT w.timeout_ms FROM @extschema@.rule_webhooks w
             WHERE w.webhook_id = u.webhook_id AND w.enabled AND w.held_reason IS NULL
-              AND w.max_concurrent IS NULL AND w.max_per_second IS NULL OFFSET 0) w
+              AND w.max_concurrent IS NULL AND w.max_per_second IS NULL
+              AND @extschema@._rule_message_waited(u.age_ms, w.resumed_at, v_now) IS NOT TRUE OFFSET 0) w
         WHERE (u.transaction IS NULL OR (
                   SELECT true FROM @extschema@.rule_nats_publish_history h
                   WHERE h.slot IN (v_first, v_last) AND h.webhook_id = u.webhook_id AND h.message_id = u.message_id

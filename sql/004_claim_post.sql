@@ -44,14 +44,15 @@ COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, jsonb, bigint) I
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(
     p_webhook_ids integer[], p_firsts jsonb, p_now timestamptz, p_room jsonb)
-RETURNS TABLE (webhook_id integer, accepted_until timestamptz, room bigint, first_at timestamptz, first_id bigint) LANGUAGE plpgsql
+RETURNS TABLE (webhook_id integer, accepted_until timestamptz, room bigint, first_at timestamptz, first_id bigint, resumed boolean)
+LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT d.webhook_id, d.accepted_until, l.room, d.first_at, d.first_id
+    SELECT d.webhook_id, d.accepted_until, l.room, d.first_at, d.first_id, f.resumed
     FROM (
-        SELECT w.webhook_id, w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited,
+        SELECT w.webhook_id, w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited, w.resumed_at,
                coalesce((p_firsts #>> ARRAY[w.webhook_id::text, 'at'])::timestamptz, '-infinity') AS first_at,
                coalesce((p_firsts #> ARRAY[w.webhook_id::text, 'id'])::bigint, 0) AS first_id,
                CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
@@ -63,19 +64,23 @@ BEGIN
                     ELSE p_now - interval '60 seconds' END AS accepted_until
         FROM @extschema@.rule_webhooks w
         LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
-        WHERE w.webhook_id = ANY (p_webhook_ids) AND w.enabled AND w.held_since IS NULL AND NOT EXISTS (
+        WHERE w.webhook_id = ANY (p_webhook_ids) AND w.enabled AND w.held_since IS NULL
+          AND @extschema@._rule_room(p_room, w.webhook_id) IS DISTINCT FROM 0 AND NOT EXISTS (
             SELECT FROM @extschema@.rule_webhook_endpoints e
             WHERE e.webhook_id = w.webhook_id AND e.failing_since IS NOT NULL AND e.open_until > p_now)
     ) d
-    CROSS JOIN LATERAL (
-        SELECT least(@extschema@._rule_room(p_room, d.webhook_id),
-                     CASE WHEN d.limited THEN @extschema@._rule_limit_room(d.webhook_id, p_now, p_now) END) AS room OFFSET 0) l
     -- In the order of claims, so that it is looked for in their index.
     LEFT JOIN LATERAL (
-        SELECT q.next_retry_at, q.queue_id FROM @extschema@.rule_webhook_queue q
+        SELECT q.next_retry_at, @extschema@._rule_row_waited(q, d.resumed_at) IS TRUE AS resumed
+        FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
           AND (q.next_retry_at, q.queue_id) >= (d.first_at, d.first_id)
         ORDER BY q.next_retry_at, q.queue_id LIMIT 1) f ON true
+    CROSS JOIN LATERAL (
+        -- What waited at a resume comes first, and what came later waits behind it.
+        SELECT least(@extschema@._rule_room(p_room, d.webhook_id),
+                     CASE WHEN d.limited OR f.resumed
+                          THEN @extschema@._rule_limit_room(d.webhook_id, p_now, p_now, f.resumed) END) AS room OFFSET 0) l
     WHERE l.room IS DISTINCT FROM 0 AND (f.next_retry_at <= p_now
        OR (d.accepted_until > '-infinity' AND EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q

@@ -3,7 +3,7 @@
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_events_take(
     p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_streams text[], p_sequences bigint[],
-    p_payloads text[], p_overflow boolean[])
+    p_payloads text[], p_overflow boolean[], p_ages_ms bigint[])
 RETURNS TABLE (n integer, verdict text, reason text, wait_ms integer, try integer)
 LANGUAGE plpgsql
 AS $$
@@ -24,6 +24,8 @@ DECLARE
     v_limited integer[];
     v_rooms integer[];
     v_room integer;
+    -- Since when those count as due that waited at a resume.
+    v_due timestamptz[] := array_fill(NULL::timestamptz, ARRAY[cardinality(p_webhook_ids)]);
     v_rows_aside integer[] := '{}';
     v_queue_rows integer[] := '{}';
     v_receipts integer[] := '{}';
@@ -36,19 +38,22 @@ BEGIN
           FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)) e;
 
     v_now := clock_timestamp();
-    SELECT l.webhook_ids, l.rooms INTO v_limited, v_rooms FROM @extschema@._rule_limits(p_webhook_ids, v_now) l;
+    SELECT l.webhook_ids, l.rooms INTO v_limited, v_rooms FROM @extschema@._rule_limits(p_webhook_ids, p_ages_ms, v_now) l;
     v_alone := EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                        WHERE q.lease_losses >= 3 AND q.status = 'processing' AND q.leased_by = p_consumer AND q.lease_until > v_now);
     -- One statement, so that an event on its way from the receipts into the queue is seen in one of them. Each look stands
     -- for itself (OFFSET 0), so that no plan reads a table that was short when it was made.
     FOR v_event IN
-        SELECT u.n::integer AS n, w.webhook_id, w.enabled, w.held_reason, b.open_until, b.open_ms, b.breaker_state,
+        SELECT u.n::integer AS n, w.webhook_id, w.enabled, w.held_reason, w.limited, w.resumed_at,
+               @extschema@._rule_message_waited(u.age_ms, w.resumed_at, v_now) IS TRUE AS resumed, b.open_until, b.open_ms, b.breaker_state,
                q.queue_id, q.status, q.route, q.lease_until AS q_lease_until, q.next_retry_at, q.order_key IS NOT NULL AS ordered,
                r.state, r.lease_until AS r_lease_until,
                greatest(q.lease_losses + (q.status = 'processing')::integer, r.lease_losses + (r.state = 'leased')::integer) AS losses
-        FROM unnest(p_webhook_ids, p_message_ids) WITH ORDINALITY AS u (webhook_id, message_id, n)
+        FROM unnest(p_webhook_ids, p_message_ids, p_ages_ms) WITH ORDINALITY AS u (webhook_id, message_id, age_ms, n)
         LEFT JOIN LATERAL (
-            SELECT w.webhook_id, w.enabled, w.held_reason FROM @extschema@.rule_webhooks w
+            SELECT w.webhook_id, w.enabled, w.held_reason, w.resumed_at,
+                   w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited
+            FROM @extschema@.rule_webhooks w
             WHERE w.webhook_id = u.webhook_id OFFSET 0) w ON true
         LEFT JOIN LATERAL (
             SELECT q.queue_id, q.status, q.route, q.lease_until, q.next_retry_at, q.lease_losses, q.order_key
@@ -62,7 +67,10 @@ BEGIN
             WHERE b.webhook_id = u.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed' OFFSET 0) b ON true
         ORDER BY u.n
     LOOP
-        v_room := v_rooms[array_position(v_limited, v_event.webhook_id)];
+        v_room := CASE WHEN v_event.limited OR v_event.resumed THEN v_rooms[array_position(v_limited, v_event.webhook_id)] END;
+        IF v_event.resumed THEN
+            v_due[v_event.n] := v_event.resumed_at;
+        END IF;
         -- What has to wait for long waits in the queue: a stream has few places for what is taken and not settled.
         v_aside := CASE
             WHEN v_event.enabled IS FALSE THEN 'the webhook is disabled'
@@ -113,7 +121,8 @@ BEGIN
             v_aside_all := v_aside_all || v_event.n;
         ELSIF v_aside IS NOT NULL THEN
             SELECT * INTO v_moved
-            FROM @extschema@._rule_event_set_aside(v_event.webhook_id, p_message_ids[v_event.n], p_payloads[v_event.n]);
+            FROM @extschema@._rule_event_set_aside(v_event.webhook_id, p_message_ids[v_event.n], p_payloads[v_event.n],
+                                                   v_due[v_event.n]);
             v_verdicts[v_event.n] := v_moved.verdict;
             v_reasons[v_event.n] := coalesce(v_moved.reason, v_aside);
             v_waits[v_event.n] := v_moved.wait_ms;
@@ -145,7 +154,7 @@ BEGIN
 
     IF v_aside_all <> '{}' THEN
         FOR v_moved IN
-            SELECT * FROM @extschema@._rule_events_set_aside(p_webhook_ids, p_message_ids, p_payloads, v_aside_all)
+            SELECT * FROM @extschema@._rule_events_set_aside(p_webhook_ids, p_message_ids, p_payloads, v_due, v_aside_all)
         LOOP
             v_verdicts[v_moved.n] := v_moved.verdict;
             v_reasons[v_moved.n] := coalesce(v_moved.reason, v_reasons[v_moved.n]);
@@ -162,7 +171,8 @@ BEGIN
                     WHERE q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
                     FOR UPDATE SKIP LOCKED) q
                 WHERE q.status = 'pending')
-            UPDATE @extschema@.rule_webhook_queue q SET route = 'post', next_retry_at = least(q.next_retry_at, v_now)
+            UPDATE @extschema@.rule_webhook_queue q
+            SET route = 'post', next_retry_at = least(q.next_retry_at, coalesce(v_due[mine.n], v_now))
             FROM mine WHERE q.ctid = mine.place RETURNING mine.n
         LOOP
             v_verdicts[v_event.n] := 'drop';
@@ -252,7 +262,7 @@ BEGIN
     END LOOP;
 
     IF v_limited <> '{}' THEN
-        PERFORM @extschema@._rule_limits_use(v_limited, p_webhook_ids, p_message_ids, v_verdicts, v_now);
+        PERFORM @extschema@._rule_limits_use(v_limited, p_webhook_ids, p_message_ids, v_verdicts, v_due, v_now);
     END IF;
 
     RETURN QUERY
@@ -261,5 +271,5 @@ BEGIN
     FROM generate_subscripts(v_verdicts, 1) AS k (n);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[], text[], boolean[]) IS
+COMMENT ON FUNCTION @extschema@._rule_events_take(text, integer[], text[], text[], bigint[], text[], boolean[], bigint[]) IS
     'Internal: takes the receipts of stream messages whose transaction committed.';

@@ -107,10 +107,10 @@ BEGIN
             SELECT t.* FROM (
                 SELECT array_agg(v_webhook_ids[c.i]) AS webhook_ids, array_agg(v_message_ids[c.i]) AS message_ids,
                        array_agg(v_streams[c.i]) AS streams, array_agg(v_sequences[c.i]) AS sequences,
-                       array_agg(v_payloads[c.i]) AS payloads, array_agg(v_overflow[c.i]) AS overflow
+                       array_agg(v_payloads[c.i]) AS payloads, array_agg(v_overflow[c.i]) AS overflow, array_agg(v_ages[c.i]) AS ages
                 FROM (SELECT c.i FROM unnest(v_candidates) WITH ORDINALITY AS c (i, k) ORDER BY c.k) c) c
             CROSS JOIN LATERAL @extschema@._rule_events_take(p_consumer, c.webhook_ids, c.message_ids, c.streams,
-                                                             c.sequences, c.payloads, c.overflow) t
+                                                             c.sequences, c.payloads, c.overflow, c.ages) t
         LOOP
             v_verdicts[v_candidates[v_taken.n]] := v_taken.verdict;
             v_reasons[v_candidates[v_taken.n]] := v_taken.reason;

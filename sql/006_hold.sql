@@ -48,31 +48,24 @@ CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_resume(p_webhook_id integer,
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz;
     v_held_since timestamptz;
     v_events integer;
 BEGIN
     PERFORM @extschema@._rule_check_range(coalesce(p_per_second, 100), 1, 1000000, 'p_per_second');
-    -- No worker claims while this is open, so none of the rows below is locked for long.
     SELECT w.held_since INTO v_held_since FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
     ELSIF v_held_since IS NULL THEN
         RETURN 0;
     END IF;
-    UPDATE @extschema@.rule_webhooks w SET held_reason = NULL, held_since = NULL WHERE w.webhook_id = p_webhook_id;
-    UPDATE @extschema@.rule_webhook_queue q
-    SET next_retry_at = v_now + make_interval(secs => (d.place / coalesce(p_per_second, 100))::double precision)
-    FROM (SELECT p.queue_id, row_number() OVER (ORDER BY CASE p.next_retry_at WHEN 'infinity' THEN p.created_at ELSE p.next_retry_at END,
-                                                p.queue_id) - 1.0 AS place
-          FROM @extschema@.rule_webhook_queue p
-          -- What goes to NATS goes in order: one that waits would hold up other webhooks' events behind it.
-          WHERE p.webhook_id = p_webhook_id AND p.status = 'pending'
-            -- What waits for its turn in its key has a place in the rate, too.
-            AND (p.next_retry_at <= v_now OR p.next_retry_at = 'infinity')
-            AND p.route <> 'publish') d
-    WHERE q.queue_id = d.queue_id AND q.status = 'pending';
-    GET DIAGNOSTICS v_events = ROW_COUNT;
+    v_now := clock_timestamp();
+    UPDATE @extschema@.rule_webhooks w
+    SET held_reason = NULL, held_since = NULL, resumed_at = v_now, resume_per_second = coalesce(p_per_second, 100)
+    WHERE w.webhook_id = p_webhook_id;
+    SELECT count(*) INTO v_events FROM @extschema@.rule_webhook_queue q
+    WHERE q.webhook_id + 0 = p_webhook_id AND q.status = 'pending' AND (q.next_retry_at <= v_now OR q.next_retry_at = 'infinity')
+      AND q.route <> 'publish';
     IF v_events > 0 THEN
         PERFORM @extschema@._rule_queue_wake();
     END IF;
@@ -80,4 +73,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_resume(integer, integer) IS
-    'Delivers to a held webhook again, what has queued up at so many a second, 100 by default (but for what goes to NATS again). Returns how many queued events that sets going, 0 when it was not held.';
+    'Delivers to a held webhook again, what waits by now, in the queue or a stream, at so many a second, 100 by default (but for what goes to NATS again). Returns how many queued events that sets going, 0 when it was not held.';

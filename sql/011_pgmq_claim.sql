@@ -7,6 +7,7 @@ RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
     v_webhooks integer[];
+    v_resumed integer[];
     v_room jsonb := p_room;
     v_most bigint;
     v_webhook_id integer;
@@ -22,7 +23,8 @@ DECLARE
     v_msg_ids bigint[] := '{}';
     v_queue_ids bigint[] := '{}';
 BEGIN
-    SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}') INTO v_webhooks
+    SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}'), coalesce(array_agg(d.webhook_id) FILTER (WHERE d.resumed), '{}')
+    INTO v_webhooks, v_resumed
     FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d
     WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
@@ -31,7 +33,8 @@ BEGIN
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
-            v_most := least(@extschema@._rule_room(v_room, v_webhook_id), @extschema@._rule_limit_room(v_webhook_id, p_now, p_now));
+            v_most := least(@extschema@._rule_room(v_room, v_webhook_id),
+                            @extschema@._rule_limit_room(v_webhook_id, p_now, p_now, v_webhook_id = ANY (v_resumed)));
             CONTINUE WHEN v_most = 0;
             SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
                    coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids

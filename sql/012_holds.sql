@@ -69,7 +69,8 @@ COMMENT ON FUNCTION @extschema@._rule_holds_expire(integer) IS
     'Internal: ends events that waited for a held webhook for longer than its hold_for, at most so many, and says how many.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_set_aside(
-    p_webhook_id integer, p_message_id text, p_base64 text, OUT verdict text, OUT wait_ms integer, OUT reason text)
+    p_webhook_id integer, p_message_id text, p_base64 text, p_due timestamptz,
+    OUT verdict text, OUT wait_ms integer, OUT reason text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -97,6 +98,10 @@ BEGIN
         -- What kills its workers must not stay in the stream.
         CASE WHEN v_receipt.lease_losses + (v_receipt.state = 'leased')::integer >= 3 THEN 'queued' ELSE 'aside' END,
         0, NULL, NULL, NULL) m;
+    IF verdict = 'queued' AND p_due IS NOT NULL THEN
+        UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = p_due, created_at = least(q.created_at, p_due)
+        WHERE q.webhook_id = p_webhook_id AND q.message_id = p_message_id AND q.redelivery = 0 AND q.status = 'pending';
+    END IF;
     IF verdict = 'dead' THEN
         verdict := 'drop';
         reason := 'dead letter: ' || reason;
@@ -105,5 +110,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_event_set_aside(integer, text, text) IS
-    'Internal: moves an event of the stream that cannot be sent for long into the queue, untried.';
+COMMENT ON FUNCTION @extschema@._rule_event_set_aside(integer, text, text, timestamptz) IS
+    'Internal: moves an event of the stream that cannot be sent for long into the queue, untried. It has been due since then, NULL is now.';

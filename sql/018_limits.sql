@@ -1,6 +1,24 @@
 -- Limits of an endpoint, over all workers and both paths. An event is taken within them, counts against max_concurrent for as
 -- long as it is leased, and waits for them untried. Who takes a webhook's events has its bucket locked; nobody waits for that.
 
+-- The rate of a resume is another one, for what waited then: rows that were due, with their later tries, and messages that were
+-- published, which become such rows where they move to the queue. It needs no end: nothing new is like that.
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_row_waited(p_row @extschema@.rule_webhook_queue, p_resumed_at timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT p_row.next_retry_at <= p_resumed_at OR (p_row.retry_count > 0 AND p_row.created_at <= p_resumed_at) $$;
+COMMENT ON FUNCTION @extschema@._rule_row_waited(@extschema@.rule_webhook_queue, timestamptz) IS
+    'Internal: whether a row that is due is of what waited when its webhook was resumed.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_message_waited(p_age_ms bigint, p_resumed_at timestamptz, p_now timestamptz)
+RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    -- 31 years at most, so that there is such a time. A worker that asks late has an age that is some seconds too low.
+    SELECT p_now - pg_catalog.make_interval(secs => least(p_age_ms, 999999999999) / 1000.0 + 5) <= p_resumed_at
+$$;
+COMMENT ON FUNCTION @extschema@._rule_message_waited(bigint, timestamptz, timestamptz) IS
+    'Internal: whether a message of this age was there when its webhook was resumed.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_tokens(
     p_tokens double precision, p_refilled_at timestamptz, p_max_per_second integer, p_now timestamptz)
 RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -13,7 +31,7 @@ AS $$
                 END::double precision
 $$;
 COMMENT ON FUNCTION @extschema@._rule_tokens(double precision, timestamptz, integer, timestamptz) IS
-    'Internal: how many events max_per_second lets be taken now.';
+    'Internal: how many events a rate lets be taken now.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_slots(p_webhook_id integer)
 RETURNS TABLE (message_id text, redelivery integer, lease_until timestamptz) LANGUAGE sql STABLE
@@ -34,14 +52,15 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_slots(integer) IS
     'Internal: events that were taken within max_concurrent, with their lease where there still is one.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_limit_room(p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_room(
+    p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz, p_resumed boolean)
 RETURNS integer LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     v_webhook record;
     v_room integer;
 BEGIN
-    SELECT w.max_concurrent, w.max_per_second INTO v_webhook
+    SELECT w.max_concurrent, w.max_per_second, CASE WHEN p_resumed THEN w.resume_per_second END AS resume_per_second INTO v_webhook
     FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id;
     IF v_webhook.max_concurrent IS NOT NULL THEN
         SELECT greatest(0, v_webhook.max_concurrent - count(*)) INTO v_room
@@ -51,23 +70,32 @@ BEGIN
         SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.tokens), max(b.refilled_at), v_webhook.max_per_second, p_now)))
         INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
     END IF;
+    IF v_webhook.resume_per_second IS NOT NULL THEN
+        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.resume_tokens), max(b.resume_refilled_at),
+                                                            v_webhook.resume_per_second, p_now)))
+        INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
+    END IF;
     RETURN v_room;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz) IS
-    'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time. Only a guess for who has not locked its bucket.';
+COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz, boolean) IS
+    'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time, and with p_resumed by the rate of its resume. Only a guess for who has not locked its bucket.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limits_reached(p_now timestamptz)
 RETURNS integer[] LANGUAGE sql STABLE
 AS $$
     SELECT ARRAY(SELECT w.webhook_id FROM @extschema@.rule_webhooks w
-                 WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
-                   AND @extschema@._rule_limit_room(w.webhook_id, p_now, p_now) = 0)
+                 CROSS JOIN LATERAL (
+                     SELECT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                                    WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
+                                      AND q.next_retry_at <= w.resumed_at) AS resumed OFFSET 0) r
+                 WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR w.resumed_at IS NOT NULL)
+                   AND @extschema@._rule_limit_room(w.webhook_id, p_now, p_now, r.resumed) = 0)
 $$;
 COMMENT ON FUNCTION @extschema@._rule_limits_reached(timestamptz) IS
     'Internal: webhooks whose limits let no event be taken now.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(p_webhook_id integer, p_now timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(p_webhook_id integer, p_now timestamptz, p_resumed boolean)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -97,14 +125,14 @@ BEGIN
         FROM gone WHERE r.ctid = gone.place;
     END IF;
     -- What is still leased after its time is locked by a transaction that renews or ends it.
-    RETURN @extschema@._rule_limit_room(p_webhook_id, p_now, '-infinity');
+    RETURN @extschema@._rule_limit_room(p_webhook_id, p_now, '-infinity', p_resumed);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz) IS
-    'Internal: locks the bucket of a webhook with limits and says how many events may be taken; NULL: another worker has it.';
+COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz, boolean) IS
+    'Internal: locks the bucket of a webhook with limits and says how many events may be taken, NULL where another worker has it.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limit_use(
-    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_now timestamptz)
+    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_resumed bigint, p_now timestamptz)
 RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -114,6 +142,12 @@ BEGIN
         refilled_at = CASE WHEN b.refilled_at > p_now AND b.refilled_at <= clock_timestamp() THEN b.refilled_at ELSE p_now END
     FROM @extschema@.rule_webhooks w
     WHERE b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.max_per_second IS NOT NULL;
+    UPDATE @extschema@.rule_webhook_buckets b
+    SET resume_tokens = @extschema@._rule_tokens(b.resume_tokens, b.resume_refilled_at, w.resume_per_second, p_now) - p_resumed,
+        resume_refilled_at = CASE WHEN b.resume_refilled_at > p_now AND b.resume_refilled_at <= clock_timestamp()
+                                  THEN b.resume_refilled_at ELSE p_now END
+    FROM @extschema@.rule_webhooks w
+    WHERE p_resumed > 0 AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.resume_per_second IS NOT NULL;
     DELETE FROM @extschema@.rule_webhook_slots s USING @extschema@._rule_slots(p_webhook_id) old
     WHERE s.webhook_id = p_webhook_id AND s.message_id = old.message_id AND s.redelivery = old.redelivery
       AND old.lease_until IS NULL;
@@ -123,8 +157,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], timestamptz) IS
-    'Internal: counts events that are taken of a webhook whose bucket is locked.';
+COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], bigint, timestamptz) IS
+    'Internal: counts events that are taken of a webhook whose bucket is locked, and how many of them waited at its resume.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
 RETURNS tid[] LANGUAGE plpgsql
@@ -135,21 +169,24 @@ DECLARE
     v_places tid[] := p_places;
 BEGIN
     IF p_places = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w
-                                      WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+                                      WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR w.resumed_at IS NOT NULL) THEN
         RETURN p_places;
     END IF;
     FOR v_webhook IN
         SELECT q.webhook_id, array_agg(q.ctid ORDER BY q.next_retry_at, q.queue_id) AS places,
                array_agg(q.message_id ORDER BY q.next_retry_at, q.queue_id) AS message_ids,
-               array_agg(q.redelivery ORDER BY q.next_retry_at, q.queue_id) AS redeliveries
+               array_agg(q.redelivery ORDER BY q.next_retry_at, q.queue_id) AS redeliveries,
+               count(*) FILTER (WHERE @extschema@._rule_row_waited(q, w.resumed_at)) AS resumed
         FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
-        WHERE q.ctid = ANY (p_places) AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL)
+        WHERE q.ctid = ANY (p_places)
+          AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR @extschema@._rule_row_waited(q, w.resumed_at))
         GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
-        v_room := least(cardinality(v_webhook.places), coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now), 0));
+        v_room := coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed > 0), 0);
+        v_room := least(cardinality(v_webhook.places), v_room);
         IF v_room > 0 THEN
             PERFORM @extschema@._rule_limit_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
-                                               v_webhook.redeliveries[:v_room], p_now);
+                                               v_webhook.redeliveries[:v_room], least(v_room, v_webhook.resumed), p_now);
         END IF;
         v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
     END LOOP;
@@ -160,50 +197,57 @@ COMMENT ON FUNCTION @extschema@._rule_due_rows_within(tid[], timestamptz) IS
     'Internal: those of some locked queue rows that the limits of their endpoints let be taken, counted.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limits(
-    p_webhook_ids integer[], p_now timestamptz, OUT webhook_ids integer[], OUT rooms integer[])
+    p_webhook_ids integer[], p_ages_ms bigint[], p_now timestamptz, OUT webhook_ids integer[], OUT rooms integer[])
 LANGUAGE plpgsql
 AS $$
 DECLARE
+    v_webhook record;
     v_room integer;
 BEGIN
     webhook_ids := '{}';
     rooms := '{}';
-    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) THEN
+    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w
+                   WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR w.resumed_at IS NOT NULL) THEN
         RETURN;
     END IF;
-    SELECT coalesce(array_agg(w.webhook_id ORDER BY w.webhook_id), '{}') INTO webhook_ids
-    FROM @extschema@.rule_webhooks w
-    WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL) AND w.webhook_id = ANY (p_webhook_ids);
-    FOR i IN 1 .. cardinality(webhook_ids) LOOP
+    FOR v_webhook IN
+        SELECT w.webhook_id, @extschema@._rule_message_waited(e.age_ms, w.resumed_at, p_now) IS TRUE AS resumed
+        FROM (SELECT u.webhook_id, max(u.age_ms) AS age_ms FROM unnest(p_webhook_ids, p_ages_ms) AS u (webhook_id, age_ms)
+              GROUP BY u.webhook_id) e
+        JOIN @extschema@.rule_webhooks w ON w.webhook_id = e.webhook_id
+        WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR @extschema@._rule_message_waited(e.age_ms, w.resumed_at, p_now)
+        ORDER BY w.webhook_id
+    LOOP
         -- What waits in the queue was first, and would wait for ever behind a stream that is full enough.
         IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.webhook_id = webhook_ids[i] AND q.status = 'pending' AND q.route <> 'publish'
+                   WHERE q.webhook_id = v_webhook.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
                      AND q.next_retry_at <= p_now) THEN
             v_room := 0;
         ELSE
-            v_room := @extschema@._rule_limit_lock(webhook_ids[i], p_now);
+            v_room := @extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed);
             IF v_room IS NULL THEN
-                v_room := CASE @extschema@._rule_limit_room(webhook_ids[i], p_now, p_now) WHEN 0 THEN 0 ELSE -1 END;
+                v_room := CASE @extschema@._rule_limit_room(v_webhook.webhook_id, p_now, p_now, v_webhook.resumed) WHEN 0 THEN 0 ELSE -1 END;
             END IF;
         END IF;
+        webhook_ids := webhook_ids || v_webhook.webhook_id;
         rooms := rooms || v_room;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limits(integer[], timestamptz) IS
-    'Internal: those of some webhooks that have limits, and how many of their events may be taken from a stream; -1: not now, but soon.';
+COMMENT ON FUNCTION @extschema@._rule_limits(integer[], bigint[], timestamptz) IS
+    'Internal: those webhooks of some messages that have limits, or were resumed since the message was there, and how many of their events may be taken from a stream; -1: not now, but soon.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limits_use(
-    p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_now timestamptz)
+    p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_due timestamptz[], p_now timestamptz)
 RETURNS void LANGUAGE sql VOLATILE
 AS $$
-    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), p_now)
-    FROM unnest(p_webhook_ids, p_message_ids, p_verdicts) AS e (webhook_id, message_id, verdict)
+    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), count(e.due_at), p_now)
+    FROM unnest(p_webhook_ids, p_message_ids, p_verdicts, p_due) AS e (webhook_id, message_id, verdict, due_at)
     WHERE e.verdict = 'deliver' AND e.webhook_id = ANY (p_limited)
     GROUP BY e.webhook_id
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limits_use(integer[], integer[], text[], text[], timestamptz) IS
-    'Internal: counts what was taken from a stream of webhooks with limits.';
+COMMENT ON FUNCTION @extschema@._rule_limits_use(integer[], integer[], text[], text[], timestamptz[], timestamptz) IS
+    'Internal: counts what was taken from a stream of webhooks with limits; what has a due time waited at a resume.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limit_wake(p_webhook_ids integer[])
 RETURNS void LANGUAGE plpgsql

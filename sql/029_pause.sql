@@ -2,7 +2,7 @@
 -- the queue and receipts alike, wherever they were meanwhile: no event has to be touched when a pause ends.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhook_time(p_at timestamptz, p_paused_since timestamptz, p_paused_ms bigint)
-RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT least(p_at, p_paused_since) - pg_catalog.make_interval(secs => p_paused_ms / 1000.0) $$;
 COMMENT ON FUNCTION @extschema@._rule_webhook_time(timestamptz, timestamptz, bigint) IS
     'Internal: a time as the clock of a webhook shows it.';
@@ -24,11 +24,14 @@ BEGIN
     ELSIF (NEW.paused_since BETWEEN v_now - interval '1000 years' AND v_now) IS NOT TRUE THEN
         NEW.paused_since := v_now;
     END IF;
+    IF NEW.resume_per_second IS NULL OR NOT isfinite(NEW.resumed_at) THEN
+        NEW.resumed_at := NULL;
+    END IF;
     RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_webhooks_pause() IS
-    'Internal trigger: stops and starts the clock of a webhook.';
+    'Internal trigger: stops and starts the clock of a webhook, and ends a resume without a rate.';
 
 CREATE OR REPLACE TRIGGER rule_webhooks_pause
     BEFORE INSERT OR UPDATE ON @extschema@.rule_webhooks

@@ -124,12 +124,14 @@ SELECT status, retry_count, refusals, response_status, payload FROM rule_webhook
 SELECT try, status, outcome FROM rule_webhook_attempts WHERE message_id = 'gone';
 SELECT verdict FROM t.admit('w', t.message('away', 'while held'));
 SELECT rule_webhook_resume(:id) >= 1 AS resumed;
+UPDATE rule_webhooks SET resume_per_second = NULL WHERE webhook_id = :id;
 -- Without retries its event ends as it always does; the endpoint is held all the same.
 UPDATE rule_webhooks SET retry_enabled = false WHERE webhook_id = :id;
 SELECT verdict FROM t.admit('w', t.message('away', 'gone once'));
 SELECT verdict FROM t.report('w', t.tried('away', 'gone once', 410, 1, '{}'));
 SELECT held_reason FROM rule_webhooks WHERE webhook_id = :id;
 SELECT rule_webhook_resume(:id) >= 0 AS resumed;
+UPDATE rule_webhooks SET resume_per_second = NULL WHERE webhook_id = :id;
 UPDATE rule_webhooks SET retry_enabled = true WHERE webhook_id = :id;
 
 -- Only failures for five days, and some on each of them.

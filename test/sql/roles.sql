@@ -128,7 +128,7 @@ FROM (VALUES
     ($$SELECT * FROM re.rule_webhook_queue$$),
     ($$SELECT * FROM re.webhook_status_summary$$),
     ($$SELECT re.rule_webhook_enqueue(1, '{}')$$),
-    ($$SELECT re._rule_events_take('w', '{1}', '{m}', '{s}', '{1}', '{p}', '{f}')$$)
+    ($$SELECT re._rule_events_take('w', '{1}', '{m}', '{s}', '{1}', '{p}', '{f}', '{1}')$$)
 ) AS c (call);
 RESET ROLE;
 -- An administrator: everything but the signing secrets and the server's files.
