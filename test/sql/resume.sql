@@ -26,9 +26,17 @@ BEGIN
     UPDATE re.rule_webhooks SET resumed_at = resumed_at - interval '30 seconds' WHERE webhook_id = t.id('resumed');
     RETURN v_events;
 END $$;
--- As many tokens as that, and none more by itself.
+-- No more tokens by themselves, however slow the machine is.
+CREATE FUNCTION pg_temp.still() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.resume_refilled_at > now() - interval '1 hour' THEN
+        NEW.resume_refilled_at := now() + interval '1 hour';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER still BEFORE INSERT OR UPDATE ON rule_webhook_buckets FOR EACH ROW EXECUTE FUNCTION pg_temp.still();
 CREATE FUNCTION pg_temp.tokens(p_tokens double precision) RETURNS void LANGUAGE sql AS $$
-    UPDATE re.rule_webhook_buckets SET resume_tokens = p_tokens, resume_refilled_at = now() + interval '1 hour' $$;
+    UPDATE re.rule_webhook_buckets SET resume_tokens = p_tokens, resume_refilled_at = now() $$;
 
 -- A quarter of a second's at once, one at least, whoever claims; others' events go on.
 SELECT rule_webhook_hold(:id, 'why');
@@ -139,6 +147,7 @@ FROM (VALUES
     ($$UPDATE re.rule_webhooks SET resume_per_second = 1000001$$)
 ) AS c (call);
 \a \t
+DROP TRIGGER still ON rule_webhook_buckets;
 SELECT rule_webhook_delete(:id), rule_webhook_delete(:other);
 DELETE FROM rule_webhook_queue;
 DELETE FROM rule_webhook_attempts;
