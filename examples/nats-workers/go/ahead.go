@@ -18,8 +18,10 @@ const (
 	mostAhead = 64
 	// mostLater bounds the messages that wait to be read once more.
 	mostLater = 4096
-	// outrun is how far behind the stream's end it is no use to read: what was stored meanwhile is left to the consumer.
-	outrun = time.Second
+	// Behind the stream's end by outrun, and by more than mostBehind messages, it is no use to read: what was stored
+	// meanwhile is left to the consumer.
+	outrun     = time.Second
+	mostBehind = 5000
 	// aheadPause is for a server that does not let itself be read.
 	aheadPause = 10 * time.Second
 )
@@ -62,7 +64,10 @@ func (w *worker) passBacklog(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			r.stream, r.next, r.last = stream, stream.CachedInfo().State.LastSeq+1, w.link.now()
+			if end := stream.CachedInfo().State.LastSeq + 1; r.stream == nil || end > r.next+mostBehind {
+				r.next = end
+			}
+			r.stream, r.last = stream, w.link.now()
 		}
 		room, err := w.load.room(ctx, int(w.link.nc.Load().MaxPayload()))
 		if err != nil {

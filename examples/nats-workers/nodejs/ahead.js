@@ -19,9 +19,10 @@ const catchUpEvery = 2;
 const mostAhead = 64;
 // Bounds the messages that wait to be read once more.
 const mostLater = 4096;
-// How far behind the stream's end it is no use to read, in ms: what was stored
-// meanwhile is left to the consumer.
+// Behind the stream's end by outrun, in ms, and by more than mostBehind messages, it is
+// no use to read: what was stored meanwhile is left to the consumer.
 const outrun = 1000;
+const mostBehind = 5000;
 // For a server that does not let itself be read.
 const aheadPause = 10_000;
 
@@ -53,7 +54,7 @@ async function passBacklog(w, signal) {
   while (w.backlog.holdsUp()) {
     if (w.link.now() - r.last > outrun) {
       const { state } = await findStream(w);
-      r.next = state.last_seq + 1;
+      if (r.next === 0 || state.last_seq + 1 > r.next + mostBehind) r.next = state.last_seq + 1;
       r.last = w.link.now();
     }
     const room = await w.load.room(signal, w.link.nc?.info?.max_payload ?? 0);
