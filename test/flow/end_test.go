@@ -11,6 +11,7 @@ import (
 
 	"rule_engine/test/endpoint"
 	"rule_engine/test/natsserver"
+	"rule_engine/test/system"
 )
 
 // A try may take a minute here, and a worker that is told to end has half of one: what has not been answered by then
@@ -124,4 +125,23 @@ func TestNothingInAMessageChoosesWhereItGoes(t *testing.T) {
 	for _, name := range []string{"Host", "Location", "Authorization", "Cookie"} {
 		require.Equal(t, first.Header.Get(name), second.Header.Get(name), name)
 	}
+}
+
+// Within the half minute that Kubernetes gives it.
+func TestSIGTERMEndsAWorkerInTimeWhilePostgresAndNATSStandStill(t *testing.T) {
+	t.Parallel()
+	nats := natsserver.RunProcess(t)
+	b := bundleOf(t, system.RunWith(t, nats.URL()))
+	inStream, inQueue := b.webhook(t, "orders", "nats"), b.webhook(t, "bills", "queue")
+	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 100 * time.Millisecond} })
+	for _, event := range names("event", 200) {
+		published(t, b.application, inStream, event)
+		publish(t, b.application, inQueue, event)
+	}
+	w := b.worker(t)
+	b.Endpoint.Wait(t, 100, patience)
+	defer b.freeze(t)()
+	require.NoError(t, nats.Freeze())
+	require.NoError(t, w.Signal(syscall.SIGTERM))
+	require.NoError(t, w.Wait(28*time.Second))
 }

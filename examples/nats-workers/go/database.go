@@ -389,4 +389,15 @@ func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (w
 	return word, lost, err
 }
 
-func (d *database) close() { d.pool.Close() }
+// close waits for a goodbye to a server that hears it.
+func (d *database) close() {
+	closed := make(chan struct{})
+	go func() {
+		d.pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(time.Second):
+	}
+}

@@ -116,9 +116,10 @@ func (w *worker) heartbeat(ctx context.Context) {
 	}
 }
 
-// lastHeartbeat tells that the process is gone; its leases are given back by now.
+// lastHeartbeat tells that the process is gone; its leases are given back by now. To
+// a Postgres that has not answered until then it is not told.
 func (w *worker) lastHeartbeat() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.taking), 3*time.Second)
+	ctx, cancel := context.WithTimeout(w.telling, 3*time.Second)
 	defer cancel()
 	_, _, _ = w.db.heartbeat(ctx, w.totals(false), holds{Queue: []int64{}, Receipts: []receipt{}})
 }

@@ -98,30 +98,33 @@ export class Database {
   /** @param {AbortSignal} signal @param {number} ms @param {Call} f */
   async #tryCall(signal, ms, f) {
     if (signal.aborted) throw new Ended();
-    const client = await this.pool.connect().catch((err) => {
+    const connecting = this.pool.connect().catch((err) => {
       unconnected.add(err);
       throw err;
     });
+    /** @type {pg.PoolClient | undefined} */
+    let client;
     /** @type {Error | undefined} */
     let cut;
     /** @type {(err: Error) => void} */
     let reject = () => {};
-    const broken = new Promise((_, no) => { reject = no; });
+    const broken = /** @type {Promise<never>} */ (new Promise((_, no) => { reject = no; }));
     const end = (/** @type {Error} */ err) => {
       cut = err;
       reject(err);
     };
     const timer = setTimeout(() => end(new Error(`no answer within ${ms / 1000} s`)), ms);
     const forget = onEnd(signal, () => end(new Ended()));
-    const query = async (/** @type {string} */ text, /** @type {unknown[]} */ values) =>
-      (await client.query(text, values)).rows;
-    const asked = this.schema(query).then((schema) => f(schema, query));
-    asked.catch((err) => {
-      // Dropped and made again in another schema, perhaps.
-      if (err.code === "42883" || err.code === "3F000") this.#schema = "";
-    });
     broken.catch(() => {});
     try {
+      const it = client = await Promise.race([connecting, broken]);
+      const query = async (/** @type {string} */ text, /** @type {unknown[]} */ values) =>
+        (await it.query(text, values)).rows;
+      const asked = this.schema(query).then((schema) => f(schema, query));
+      asked.catch((err) => {
+        // Dropped and made again in another schema, perhaps.
+        if (err.code === "42883" || err.code === "3F000") this.#schema = "";
+      });
       return await Promise.race([asked, broken]);
     } catch (err) {
       // Of an error that is not the server's answer the connection is not sure to have recovered.
@@ -130,7 +133,8 @@ export class Database {
     } finally {
       clearTimeout(timer);
       forget();
-      client.release(cut ?? false);
+      if (client) client.release(cut ?? false);
+      else connecting.then((late) => late.release(), () => {});
     }
   }
 

@@ -56,9 +56,14 @@ async function heartbeat(w, signal) {
   }
 }
 
-/** Tells that the process is gone; its leases are given back by now. @param {Worker} w */
+/**
+ * Tells that the process is gone; its leases are given back by now. To a Postgres
+ * that has not answered until then it is not told.
+ * @param {Worker} w
+ */
 export async function lastHeartbeat(w) {
-  await calls.heartbeat(w.db, AbortSignal.timeout(3000), totals(w, false), { queue: [], receipts: [] }).catch(() => {});
+  const signal = AbortSignal.any([w.telling, AbortSignal.timeout(3000)]);
+  await calls.heartbeat(w.db, signal, totals(w, false), { queue: [], receipts: [] }).catch(() => {});
 }
 
 // Stands for a stream's name in the totals of a worker that takes events from the
