@@ -15,12 +15,12 @@ import (
 const window = 8
 
 // slowly lets a worker have events in hand: as many as a window are on the wire and not answered until
-// the test says so, and as many wait behind them.
-func (b *bundle) slowly(t *testing.T, mode string) (id int32, events []string, answer chan struct{}) {
+// the test says so, with this status, and as many wait behind them.
+func (b *bundle) slowly(t *testing.T, mode string, status int) (id int32, events []string, answer chan struct{}) {
 	t.Helper()
 	id, events, answer = b.webhook(t, "orders", mode), names("event", 2*window), make(chan struct{})
 	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000 WHERE webhook_id = $1", id)
-	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Until: answer} })
+	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Status: status, Until: answer} })
 	for _, event := range events {
 		publish(t, b.application, id, event)
 	}
@@ -62,7 +62,7 @@ func TestWhatIsInHandGoesToWhereItsEndpointIsByThen(t *testing.T) {
 	for _, mode := range []string{"nats", "queue"} {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
-			id, events, answer := b.slowly(t, mode)
+			id, events, answer := b.slowly(t, mode, 200)
 
 			moved := endpoint.Run(t)
 			b.must(t, "SELECT rule_webhook_secret_delete($1, 'signing')", id)
@@ -89,7 +89,7 @@ func TestWhatIsInHandIsGivenBackUntriedWhenItsWebhookIsHeldOrDisabled(t *testing
 		for _, mode := range []string{"nats", "queue"} {
 			t.Run(c.name+" "+mode, func(t *testing.T) {
 				b := setup(t)
-				id, events, answer := b.slowly(t, mode)
+				id, events, answer := b.slowly(t, mode, 200)
 
 				b.must(t, c.stop, id)
 				b.told(t, 1)
@@ -112,7 +112,7 @@ func TestWhatEachWorkerHasInHandIsGivenBackUntriedWhenTheBreakerOpens(t *testing
 	for _, mode := range []string{"nats", "queue"} {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
-			id, events, answer := b.slowly(t, mode)
+			id, events, answer := b.slowly(t, mode, 503)
 			begun := idsOf(b.Endpoint.Requests())
 			var back atomic.Bool
 			fail := make(chan struct{})
