@@ -22,10 +22,19 @@ export async function checkGroups(w) {
   const mine = all.find((info) => info.name === group);
   // The younger one is refused, so that neither keeps the other from starting again.
   const other = all.find(({ name, config, created }) => name !== group && sharesWith(w.cfg, config)
-    && (!mine || Date.parse(created) < Date.parse(mine.created)));
+    && (!mine || nanoseconds(created) < nanoseconds(mine.created)));
   if (!other) return;
   throw wrong("SUBJECT", `is "${subject}", which overlaps with "${other.config.filter_subject}" of the group ${other.name} on the stream ${stream}; `
     + `take another part, or delete the consumer ${other.name} when nobody uses it`);
+}
+
+/**
+ * Reads a server's time as it is meant: a Date knows milliseconds alone.
+ * @param {string} time
+ */
+export function nanoseconds(time) {
+  const fraction = /\.(\d+)/.exec(time)?.[1] ?? "";
+  return BigInt(Date.parse(time.replace("." + fraction, ""))) * 1_000_000n + BigInt(fraction.padEnd(9, "0"));
 }
 
 /**
