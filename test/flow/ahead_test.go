@@ -68,14 +68,48 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 	}
 }
 
+// Their events move to the queue, which takes longer than a fresh one may wait.
+func TestTheBacklogsOfTwoDozenDeadEndpointsHoldUpNobodyElse(t *testing.T) {
+	b := setup(t)
+	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+		return endpoint.Answer{Hang: strings.HasPrefix(r.Path, "/dead")}
+	})
+	const endpoints, backlog = 24, 24_000
+	well := b.webhook(t, "well", "nats")
+	published(t, b.application, well, "before") // makes the stream
+	var dead []int32
+	for n := range endpoints {
+		dead = append(dead, b.webhook(t, fmt.Sprint("dead-", n), "nats"))
+	}
+	source := b.sourceID(t)
+	nc, _ := natsserver.Connect(t, b.NATS.URL())
+	for n := range backlog {
+		require.NoError(t, nc.PublishMsg(&nats.Msg{Subject: "webhooks.dead", Data: []byte("{}"), Header: nats.Header{
+			"Rule-Engine-Source": {source}, "Rule-Engine-Webhook-Id": {fmt.Sprint(dead[n%endpoints])},
+			"Rule-Engine-Message-Id": {fmt.Sprint("dead-", n)}}}))
+	}
+	require.NoError(t, nc.Flush())
+	b.worker(t)
+	moved := func() (n int) {
+		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_queue").Scan(&n))
+		return n
+	}
+	require.Eventually(t, func() bool { return moved() > 2000 }, patience, 10*time.Millisecond, "it has to see whose backlog it is")
+	for _, event := range names("well", 10) {
+		publish(t, b.application, well, event)
+	}
+	require.Eventually(t, func() bool { return b.deliveredTo(t, well) == 11 }, patience, 10*time.Millisecond)
+	require.Less(t, moved(), backlog-5000)
+}
+
 // So many that their messages fill the consumer (max_ack_pending), come again before any that is new, and would keep
 // it for as long as the transaction is open.
 func TestALargeOpenTransactionStallsNobodyElse(t *testing.T) {
 	b := setup(t)
 	large, other := b.webhook(t, "large", "nats"), b.webhook(t, "other", "nats")
 	published(t, b.application, other, "before") // makes the stream
-	var source, transaction string
-	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT source_id FROM rule_engine_source").Scan(&source))
+	var transaction string
+	source := b.sourceID(t)
 	open, err := b.Postgres.Connect(t, system.Database, system.Administrator).Begin(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, open.QueryRow(t.Context(), "SELECT pg_current_xact_id()").Scan(&transaction))
@@ -97,6 +131,12 @@ func TestALargeOpenTransactionStallsNobodyElse(t *testing.T) {
 	}
 	b.arrived(t, append(events, "before")...)
 	require.NoError(t, open.Rollback(t.Context()))
+}
+
+func (b *bundle) sourceID(t *testing.T) (id string) {
+	t.Helper()
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT source_id FROM rule_engine_source").Scan(&id))
+	return id
 }
 
 // deliveredTo is how many events of a webhook have arrived.

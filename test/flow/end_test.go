@@ -103,8 +103,7 @@ func TestNothingInAMessageChoosesWhereItGoes(t *testing.T) {
 	published(t, b.application, id, "first") // makes the stream
 	elsewhere := endpoint.Run(t)
 	nc, _ := natsserver.Connect(t, b.NATS.URL())
-	var source string
-	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT source_id FROM rule_engine_source").Scan(&source))
+	source := b.sourceID(t)
 	require.NoError(t, nc.PublishMsg(&nats.Msg{
 		Subject: "webhooks.orders",
 		Data:    []byte(`{"webhook_url": "` + elsewhere.URL() + `", "url": "` + elsewhere.URL() + `"}`),

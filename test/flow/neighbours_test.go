@@ -53,8 +53,7 @@ func TestWhatNobodysPublishLeftInTheStreamBecomesADeadLetter(t *testing.T) {
 	id := b.webhook(t, "orders", "nats")
 	published(t, b.application, id, "first") // makes the stream
 	nc, _ := natsserver.Connect(t, b.NATS.URL())
-	var source string
-	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT source_id FROM rule_engine_source").Scan(&source))
+	source := b.sourceID(t)
 	from := func(webhook, messageID string) nats.Header {
 		return nats.Header{"Rule-Engine-Source": {source}, "Rule-Engine-Webhook-Id": {webhook}, "Rule-Engine-Message-Id": {messageID}}
 	}

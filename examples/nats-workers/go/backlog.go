@@ -6,9 +6,9 @@ const (
 	// manyPending messages behind the last one are a backlog. Fewer are passed in no time.
 	manyPending = 500
 	// lookedAt is from how many messages, the last ones, a worker tells whose backlog it is.
-	lookedAt = 256
+	lookedAt = 1024
 	// large is the part of them, one in so many, with which a webhook holds up others.
-	large = 16
+	large = 64
 )
 
 // backlog is what the group's consumer has before it, as the messages tell that it delivers.

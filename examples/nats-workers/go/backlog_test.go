@@ -34,7 +34,7 @@ func TestAFewWebhooksHoldUpOthersWithALongBacklog(t *testing.T) {
 
 func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
 	var few, many []int32
-	for id := range int32(large + 1) {
+	for id := range int32(2 * large) {
 		many = append(many, id+1)
 	}
 	few = many[:large]

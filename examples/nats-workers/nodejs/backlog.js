@@ -1,9 +1,9 @@
 /** So many messages behind the last one are a backlog. Fewer are passed in no time. */
 export const manyPending = 500;
 /** From how many messages, the last ones, a worker tells whose backlog it is. */
-export const lookedAt = 256;
+export const lookedAt = 1024;
 /** The part of them, one in so many, with which a webhook holds up others. */
-export const large = 16;
+export const large = 64;
 
 /** What the group's consumer has before it, as the messages tell that it delivers. */
 export class Backlog {
