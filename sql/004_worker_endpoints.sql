@@ -48,15 +48,15 @@ BEGIN
         v_expired := ARRAY(SELECT s.webhook_id FROM @extschema@.rule_webhook_secrets s WHERE s.expires_at <= v_now);
     END IF;
     RETURN QUERY
-    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets,
-           e.enabled AND e.held_since IS NULL AND NOT e.broken
+    SELECT m.mark, e.webhook_id, e.webhook_name, e.webhook_url, e.http_method, e.headers, e.timeout_ms, e.secrets, e.enabled
     FROM (SELECT @extschema@._rule_mark(pg_current_snapshot()) AS mark OFFSET 0) m
     LEFT JOIN LATERAL (
-        SELECT w.*, ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
-                          WHERE s.webhook_id = w.webhook_id
-                            AND (s.expires_at IS NULL OR s.expires_at > v_now)
-                          ORDER BY s.created_at DESC, s.secret_name) AS secrets,
-               b.webhook_id IS NOT NULL AS broken
+        SELECT w.webhook_id, w.webhook_name, w.webhook_url, w.http_method, w.headers, w.timeout_ms,
+               ARRAY(SELECT s.secret FROM @extschema@.rule_webhook_secrets s
+                     WHERE s.webhook_id = w.webhook_id
+                       AND (s.expires_at IS NULL OR s.expires_at > v_now)
+                     ORDER BY s.created_at DESC, s.secret_name) AS secrets,
+               w.enabled AND w.held_since IS NULL AND b.webhook_id IS NULL AS enabled, false AS deleted
         FROM @extschema@.rule_webhooks w
         LEFT JOIN @extschema@.rule_webhook_endpoints b
             ON b.webhook_id = w.webhook_id AND b.failing_since IS NOT NULL AND b.breaker_state <> 'closed'
@@ -64,9 +64,15 @@ BEGIN
            -- That it has closed need not be told: what is claimed from then on is sent.
            OR NOT pg_visible_in_snapshot(b.opened_xid, p_mark)
            OR w.webhook_id = ANY (v_expired)
+        UNION ALL
+        -- Who has no mark has nothing in hand.
+        SELECT d.webhook_id, '', '', '', '{}', 0, '{}', false, true
+        FROM @extschema@.rule_webhook_deletions d
+        WHERE p_mark IS NOT NULL AND (v_all OR NOT pg_visible_in_snapshot(d.deleted_xid, p_mark))
     ) e ON true
-    ORDER BY e.webhook_id;
+    -- One that was made again with its id comes after its deletion.
+    ORDER BY e.webhook_id, e.deleted DESC;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_endpoints(pg_snapshot) IS
-    'For workers: webhooks that changed since the mark of the last call, all of them without one or with one from before the server started, and a new mark. One row with webhook_id NULL when nothing did. Where enabled is false, a worker gives back what it took before and has not begun to send.';
+    'For workers: webhooks that changed since the mark of the last call, all of them without one or with one from before the server started, and a new mark. One row with webhook_id NULL when nothing did. Where enabled is false, a worker gives back what it took before and has not begun to send. A url that is empty says that the webhook is deleted; where there is one with its id again, that comes in a row behind it.';

@@ -43,6 +43,9 @@ BEGIN
                    coalesce(pg_sequence_last_value('@extschema@.rule_webhooks_webhook_id_seq'), 0), '@extschema@'), p_max_rows) d
         WHERE k.table_name = v_rows.name;
     END LOOP;
+    -- No worker has an event in hand for so long.
+    PERFORM @extschema@._rule_rows_delete('rule_webhook_deletions', 'r.deleted_at',
+        format('r.deleted_at < %L::timestamptz', clock_timestamp() - interval '1 hour'), p_max_rows);
     PERFORM @extschema@._rule_queue_measure();
     -- It may wait for others, which nobody else should for the lock of a TRUNCATE.
     PERFORM @extschema@._rule_pgmq_maintain(p_max_rows);

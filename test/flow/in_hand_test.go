@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -104,6 +105,42 @@ func TestWhatIsInHandIsGivenBackUntriedWhenItsWebhookIsHeldOrDisabled(t *testing
 				b.settled(t)
 			})
 		}
+	}
+}
+
+func TestWhatIsInHandIsNotSentAnyMoreWhenItsWebhookIsDeleted(t *testing.T) {
+	for _, c := range []struct {
+		name, mode string
+		again      bool // it is made again with its id at once
+	}{{"nats", "nats", false}, {"queue", "queue", false}, {"made again", "queue", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := setup(t)
+			id, events, answer := b.slowly(t, c.mode, 200)
+			remake := fmt.Sprintf("INSERT INTO rule_webhooks (webhook_id, webhook_name, webhook_url) VALUES (%d, 'again', '%s')", id, b.Endpoint.URL())
+
+			if c.again {
+				b.must(t, fmt.Sprintf("DO $$ BEGIN PERFORM rule_webhook_delete(%d); %s; END $$", id, remake))
+			} else {
+				b.must(t, "SELECT rule_webhook_delete($1)", id)
+			}
+			b.told(t, 1)
+			close(answer)
+			if c.mode == "nats" {
+				b.count(t, len(events), "SELECT count(*) FROM rule_webhook_queue WHERE status = 'failed' AND error_message LIKE '%no such webhook%'")
+			}
+			if !c.again {
+				b.must(t, remake)
+			}
+
+			// Behind what is in hand.
+			publish(t, b.application, id, "after")
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+			requests := idsOf(b.Endpoint.Requests())
+			require.Len(t, requests, window+1)
+			require.Equal(t, "after", requests[window])
+			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts")
+			b.settled(t)
+		})
 	}
 }
 

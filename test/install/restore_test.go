@@ -73,7 +73,7 @@ func contents(t *testing.T, name, schema string) map[string][]string {
 	for _, table := range rows(t, conn, `SELECT c.relname FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)
 		AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname NOT IN ('rule_engine_migrations', 'rule_engine_source',
 			'rule_webhook_queue_fill', 'rule_webhook_buckets', 'rule_webhook_slots', 'rule_engine_upkeep', 'rule_nats_publish_hours',
-			'rule_webhook_attempt_days')`) {
+			'rule_webhook_attempt_days', 'rule_webhook_deletions')`) {
 		all[table] = rows(t, conn, fmt.Sprintf(`SELECT (j - 'changed_xid' - 'updated_at' - CASE j ->> 'pristine' WHEN 'true' THEN 'created_at' ELSE '' END)::text
 			FROM %s r, to_jsonb(r) j ORDER BY 1`, table))
 		require.NotEmpty(t, all[table], table)

@@ -58,6 +58,12 @@ FROM rule_nats_publish_history ORDER BY publish_id;
 SELECT round(extract(epoch FROM now() - history_kept_since) / 86400) AS days_ago FROM rule_engine_source;
 SELECT rule_engine_maintain() -> 'rule_nats_publish_history' ->> 'rows_removed' AS again;
 
+-- Workers hear of a deletion for an hour.
+SELECT count(*) FROM rule_webhook_deletions WHERE webhook_id = :gone;
+UPDATE rule_webhook_deletions SET deleted_at = deleted_at - interval '1 hour' WHERE webhook_id = :gone;
+SELECT rule_engine_maintain() -> 'success' AS success;
+SELECT count(*) FROM rule_webhook_deletions WHERE webhook_id = :gone;
+
 -- Nobody maintained for a lap: old rows lie in a day that is written to.
 INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, published_at, expires_at)
 SELECT :id, 's', 'stray ' || g, true, now() - interval '10 days', now() - interval '3 days' FROM generate_series(1, 5) g;

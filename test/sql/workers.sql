@@ -28,6 +28,20 @@ SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
 SELECT rule_webhook_hold(:first, 'maintenance');
 SELECT webhook_name, enabled FROM rule_worker_endpoints(:'mark');
 SELECT rule_webhook_resume(:first);
+-- A deletion is told to who may have something in hand; of a webhook that was made again with its id both, in their order.
+SELECT rule_webhook_register('gone', 'https://example.com') AS gone \gset
+SELECT mark AS mark FROM rule_worker_endpoints() LIMIT 1 \gset
+SELECT rule_webhook_delete(:gone) AS deleted;
+SELECT webhook_id = :gone AS gone, webhook_name, url, method, headers, timeout_ms, secrets, enabled FROM rule_worker_endpoints(:'mark');
+SELECT count(*) FROM rule_worker_endpoints() WHERE url = '';
+INSERT INTO rule_webhooks (webhook_id, webhook_name, webhook_url) VALUES (:gone, 'again', 'https://example.com/again');
+SELECT webhook_id = :gone AS gone, webhook_name, url, enabled FROM rule_worker_endpoints(:'mark');
+SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
+SELECT webhook_id FROM rule_worker_endpoints(:'mark');
+SELECT rule_webhook_delete(:gone) AS deleted;
+SELECT webhook_id = :gone AS gone, webhook_name, url, enabled FROM rule_worker_endpoints(:'mark');
+SELECT count(*) FROM rule_worker_endpoints('9000000:9000000:') WHERE url = '' AND webhook_id = :gone;
+DELETE FROM rule_webhook_deletions;
 -- A mark from beyond our time is of no use: everything comes again. Nor is one of another run of the server, which its xmin says.
 SELECT webhook_name FROM rule_worker_endpoints('9000000:9000000:');
 SELECT webhook_name FROM rule_worker_endpoints('1:18446744073709551615:18446744073709551614');

@@ -187,6 +187,9 @@ type endpointRow struct {
 	enabled   bool
 }
 
+// deleted tells the row of a webhook that is gone: no other is without a URL.
+func (r endpointRow) deleted() bool { return r.url == "" }
+
 // endpoints answers what changed since mark ("" for all) and the new mark.
 func (d *database) endpoints(ctx context.Context, mark string) (rows []endpointRow, newMark string, err error) {
 	err = d.call(ctx, "endpoints", false, func(ctx context.Context, schema string) error {

@@ -36,6 +36,7 @@ func (ep *endpoint) recalls(e *event) bool { return ep.shut && e.taken.Before(ep
 // be missed for ever.
 type endpoints struct {
 	db   *database
+	held *holdings
 	byID atomic.Pointer[map[int32]*endpoint]
 
 	mu    sync.Mutex // one refresh at a time
@@ -43,8 +44,8 @@ type endpoints struct {
 	round atomic.Int64 // finished refreshes
 }
 
-func newEndpoints(db *database) *endpoints {
-	e := &endpoints{db: db}
+func newEndpoints(db *database, held *holdings) *endpoints {
+	e := &endpoints{db: db, held: held}
 	e.byID.Store(&map[int32]*endpoint{})
 	return e
 }
@@ -92,13 +93,22 @@ func (e *endpoints) refresh(ctx context.Context) error {
 	for id, ep := range *e.byID.Load() {
 		fresh[id] = ep
 	}
+	gone := map[int32]bool{}
 	for _, r := range rows {
+		if r.deleted() {
+			delete(fresh, r.webhookID)
+			gone[r.webhookID] = true
+			continue
+		}
 		ep := newEndpoint(r)
 		ep.shut, ep.told = !r.enabled, told
 		fresh[r.webhookID] = ep
 		if err := ep.broken; err != nil {
 			slog.Warn("a webhook cannot be sent", "webhook_id", r.webhookID, "webhook_name", r.name, "error", err)
 		}
+	}
+	if len(gone) > 0 {
+		e.held.recall(gone)
 	}
 	e.byID.Store(&fresh)
 	return nil

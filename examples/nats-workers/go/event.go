@@ -108,6 +108,15 @@ func (h *holdings) remove(e *event) {
 	h.mu.Unlock()
 }
 
+// recall has what is in hand of deleted webhooks given back untried: no lease of it is left.
+func (h *holdings) recall(webhookIDs map[int32]bool) {
+	for _, e := range h.all() {
+		if webhookIDs[e.webhookID] {
+			e.unlease()
+		}
+	}
+}
+
 func (h *holdings) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

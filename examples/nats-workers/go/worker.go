@@ -146,7 +146,7 @@ func (w *worker) begin(ctx context.Context) error {
 		}
 		hi, err = db.hello(ctx, false, []string{})
 	}
-	w.endpoints = newEndpoints(db)
+	w.endpoints = newEndpoints(db, w.held)
 	if err == nil {
 		err = w.endpoints.refresh(ctx)
 	}

@@ -9,7 +9,7 @@
  * @typedef {{queueID: number, action: string, webhookID: number, messageID: string, redelivery: number,
  *   try: number, body: Buffer, stream: string, subject: string, headers: Record<string, string>}} Claimed
  * @typedef {{webhookID: number, name: string, url: string, method: string, headers: string,
- *   timeout: number, secrets: string[], enabled: boolean}} EndpointRow
+ *   timeout: number, secrets: string[], enabled: boolean, deleted: boolean}} EndpointRow
  */
 import { newCall } from "./lostcalls.js";
 import { version } from "./version.js";
@@ -55,6 +55,7 @@ export function endpoints(db, signal, mark) {
         webhookID: r.webhook_id, name: r.webhook_name ?? "", url: r.url ?? "", method: r.method ?? "",
         headers: r.headers ?? "", timeout: r.timeout_ms ?? 0, secrets: r.secrets ?? [],
         enabled: r.enabled ?? false,
+        deleted: !r.url, // no other is without one
       })),
     };
   });

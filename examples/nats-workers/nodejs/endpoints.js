@@ -29,9 +29,13 @@ export class Endpoints {
   /** @type {Promise<void> | undefined} */
   #next;
 
-  /** @param {import("./database.js").Database} db */
-  constructor(db) {
+  /**
+   * @param {import("./database.js").Database} db
+   * @param {import("./event.js").Holdings} held
+   */
+  constructor(db, held) {
     this.db = db;
+    this.held = held;
   }
 
   /** Refreshes until the signal ends. @param {AbortSignal} signal @param {number} every */
@@ -78,13 +82,20 @@ export class Endpoints {
     const { rows, mark } = await calls.endpoints(this.db, signal, this.#mark);
     const told = performance.now();
     this.#mark = mark;
+    const gone = new Set();
     for (const row of rows) {
+      if (row.deleted) {
+        this.#byID.delete(row.webhookID);
+        gone.add(row.webhookID);
+        continue;
+      }
       const endpoint = newEndpoint(row);
       this.#byID.set(row.webhookID, { ...endpoint, shut: !row.enabled, told });
       if (endpoint.broken) {
         log.warn({ webhook_id: row.webhookID, webhook_name: row.name, error: endpoint.broken }, "a webhook cannot be sent");
       }
     }
+    if (gone.size > 0) this.held.recall(gone);
   }
 }
 

@@ -85,6 +85,11 @@ export class Holdings extends Set {
     return true;
   }
 
+  /** Has what is in hand of deleted webhooks given back untried: no lease of it is left. @param {Set<number>} webhookIDs */
+  recall(webhookIDs) {
+    for (const e of this) if (webhookIDs.has(e.webhookID)) e.unlease();
+  }
+
   /** @param {Event} e */
   delete(e) {
     if (e.msg) this.#sequences.delete(e.sequence);

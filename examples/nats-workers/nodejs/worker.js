@@ -71,7 +71,7 @@ export class Worker {
   constructor(cfg) {
     this.cfg = cfg;
     const db = this.db = new Database(cfg, this.metrics);
-    this.endpoints = new Endpoints(db);
+    this.endpoints = new Endpoints(db, this.held);
     this.sender = new Sender(cfg.batch, cfg.allow);
     // Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
     // batches worth their flush to disk.
