@@ -1,5 +1,3 @@
-import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
-
 import { carry, open } from "./carry.js";
 import { findStream } from "./consumer.js";
 import { Ended, sleep } from "./context.js";
@@ -10,6 +8,7 @@ import { said } from "./text.js";
 /**
  * @typedef {import("./worker.js").Worker} Worker
  * @typedef {import("@nats-io/jetstream").StoredMsg} StoredMsg
+ * @typedef {import("@nats-io/jetstream").MsgRequest} MsgRequest
  */
 
 const aheadEvery = 10;
@@ -120,11 +119,12 @@ class Reading {
    */
   async read(n) {
     const expected = this.next + n;
+    const get = (/** @type {MsgRequest & {next_by_subj?: string}} */ query) => this.jsm.streams.getMessage(this.stream, query);
     const [first, ...rest] = await Promise.all([
       // The one that passes a gap, however large.
-      this.#get({ seq: this.next, next_by_subj: this.subject }),
-      ...Array.from({ length: n - 1 }, (_, i) => this.#get({ seq: this.next + 1 + i })),
-      ...this.#due().map((seq) => this.#get({ seq })),
+      get({ seq: this.next, next_by_subj: this.subject }),
+      ...Array.from({ length: n - 1 }, (_, i) => get({ seq: this.next + 1 + i })),
+      ...this.#due().map((seq) => get({ seq })),
     ]);
     const found = [first, ...rest.slice(0, n - 1)];
     this.#pass(found);
@@ -149,15 +149,5 @@ class Reading {
     found.forEach((read, i) => {
       if (!read && from + i < this.next && from + i > (found[0]?.seq ?? 0)) this.again(from + i, 0);
     });
-  }
-
-  /** @param {{seq: number, next_by_subj?: string}} query @returns {Promise<StoredMsg | null>} */
-  async #get(query) {
-    try {
-      return await this.jsm.streams.getMessage(this.stream, /** @type {any} */ (query));
-    } catch (err) {
-      if (err instanceof JetStreamApiError && err.code === JetStreamApiCodes.NoMessageFound) return null;
-      throw err;
-    }
   }
 }

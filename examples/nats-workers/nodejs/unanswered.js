@@ -1,5 +1,3 @@
-import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
-
 import { said } from "./text.js";
 import { header } from "./wire.js";
 
@@ -101,10 +99,5 @@ async function firstSince(w, info, since, until) {
  */
 async function get(w, stream, seq, subject, until) {
   if (performance.now() > until) throw new Error("it takes too long");
-  try {
-    return await w.link.jsm.streams.getMessage(stream, /** @type {any} */ ({ seq, next_by_subj: subject }));
-  } catch (err) {
-    if (err instanceof JetStreamApiError && err.code === JetStreamApiCodes.NoMessageFound) return null;
-    throw err;
-  }
+  return w.link.jsm.streams.getMessage(stream, /** @type {any} */ ({ seq, next_by_subj: subject }));
 }
