@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -215,29 +214,3 @@ func (r *reading) pass(found []*jetstream.RawStreamMsg) {
 	}
 	r.next = end
 }
-
-// early is a message that was read from the stream. It is settled when the consumer delivers it.
-type early struct {
-	jetstream.Msg // nil: for what nobody asks of it
-	raw           *jetstream.RawStreamMsg
-	stream        string
-	again         func(sequence uint64, wait time.Duration)
-}
-
-func (m *early) Data() []byte { return m.raw.Data }
-
-func (m *early) Headers() nats.Header { return m.raw.Header }
-
-func (m *early) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{Stream: m.stream, Sequence: jetstream.SequencePair{Stream: m.raw.Sequence}, Timestamp: m.raw.Time}, nil
-}
-
-// Nak leaves the message to the consumer.
-func (m *early) Nak() error { return nil }
-
-func (m *early) NakWithDelay(wait time.Duration) error {
-	m.again(m.raw.Sequence, wait)
-	return nil
-}
-
-func (m *early) InProgress() error { return nil }

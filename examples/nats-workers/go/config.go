@@ -258,7 +258,7 @@ func (c *config) readNATS(get func(string, string) string) error {
 	if c.natsURL == "" && c.doStream {
 		c.natsURL = nats.DefaultURL
 	}
-	servers, plain := 0, 0
+	servers, others := 0, 0
 	for _, s := range strings.Split(c.natsURL, ",") {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
@@ -278,7 +278,7 @@ func (c *config) readNATS(get func(string, string) string) error {
 		}
 		switch u.Scheme {
 		case "nats", "tls":
-			plain++
+			others++
 		case "ws", "wss":
 		default:
 			return wrong("NATS_URL", "has a scheme that is none of nats, tls, ws and wss")
@@ -287,7 +287,7 @@ func (c *config) readNATS(get func(string, string) string) error {
 	if c.natsURL != "" && servers == 0 {
 		return wrong("NATS_URL", "has no address; it takes nats://host:4222, several with commas")
 	}
-	if plain > 0 && plain < servers {
+	if others > 0 && others < servers {
 		return wrong("NATS_URL", "mixes ws and wss with others; it takes either")
 	}
 	add := func(o nats.Option) { c.natsAuth = append(c.natsAuth, o) }

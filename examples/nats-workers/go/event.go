@@ -63,12 +63,6 @@ func (e *event) path() string {
 	return "queue"
 }
 
-// early tells whether the message was read past a backlog, and the consumer has still to deliver it.
-func (e *event) early() bool {
-	_, early := e.msg.(*early)
-	return early
-}
-
 // holdings is all that the process has not settled.
 type holdings struct {
 	mu        sync.Mutex
