@@ -1,8 +1,10 @@
 package flow
 
 import (
+	"bytes"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"rule_engine/test/endpoint"
 	"rule_engine/test/natsserver"
+	"rule_engine/test/proxy"
 	"rule_engine/test/system"
 	"rule_engine/test/worker"
 )
@@ -78,6 +81,45 @@ func TestOfTwoGroupsThatOverlapTheYoungerOneIsRefused(t *testing.T) {
 	published(t, b.application, id, "first")
 	b.arrived(t, "first")
 	require.True(t, w.Running())
+}
+
+// Neither makes its consumer before both have looked for others'.
+func TestOfTwoGroupsThatOverlapAndBeginAtOnceOneIsRefused(t *testing.T) {
+	for _, retention := range []string{"limits", "interest"} {
+		t.Run(retention, func(t *testing.T) {
+			b := setup(t)
+			b.retains(t, retention)
+			id := b.webhook(t, "orders", "nats")
+			line := proxy.Run(t, b.NATS.URL())
+			var looked atomic.Int32
+			both := make(chan struct{})
+			line.Judge(func(fromServer bool, piece []byte) proxy.Fate {
+				if !fromServer && bytes.Contains(piece, []byte("$JS.API.CONSUMER.CREATE.")) {
+					if looked.Add(1) == 2 {
+						close(both)
+					}
+					<-both
+				}
+				return proxy.Pass
+			})
+			groups := map[string]*worker.Process{
+				"one":   b.worker(t, "NATS_URL="+line.URL(), "QUEUE_GROUP=one", "SUBJECT=webhooks.orders"),
+				"other": b.worker(t, "NATS_URL="+line.URL(), "QUEUE_GROUP=other", "SUBJECT=webhooks.*"),
+			}
+
+			goesOn, refused := "one", "other"
+			require.Eventually(t, func() bool { return !groups["one"].Running() || !groups["other"].Running() }, patience, 20*time.Millisecond)
+			if !groups[goesOn].Running() {
+				goesOn, refused = refused, goesOn
+			}
+			require.Contains(t, refuses(t, groups[refused], "SUBJECT"), "the group "+goesOn+" ")
+			_, left := b.consumes(t, refused)
+			require.False(t, left, "it would keep what the other group takes")
+			published(t, b.application, id, "first")
+			b.arrived(t, "first")
+			require.True(t, groups[goesOn].Running())
+		})
+	}
 }
 
 // retains makes the stream one that keeps messages for another reason than that nobody took them.

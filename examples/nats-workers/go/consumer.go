@@ -89,8 +89,14 @@ func (w *worker) session(first bool, working func()) error {
 				return err
 			}
 		}
-		if consumer, err = w.findConsumer(stream); err != nil {
+		var made bool
+		if consumer, made, err = w.findConsumer(stream); err != nil {
 			return err
+		}
+		if first {
+			if err := w.checkGroupsAgain(stream, made); err != nil {
+				return err
+			}
 		}
 	}
 	w.link.there.Store(true)
@@ -151,30 +157,31 @@ func (w *worker) watchStream() error {
 }
 
 // findConsumer makes the group's consumer when it is missing and never changes it.
-func (w *worker) findConsumer(stream jetstream.Stream) (jetstream.Consumer, error) {
+func (w *worker) findConsumer(stream jetstream.Stream) (consumer jetstream.Consumer, made bool, err error) {
 	ctx, cancel := context.WithTimeout(w.taking, apiWait)
 	defer cancel()
 	want := w.cfg.consumerConfig()
-	consumer, err := stream.Consumer(ctx, w.cfg.group)
+	consumer, err = stream.Consumer(ctx, w.cfg.group)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		consumer, err = stream.CreateConsumer(ctx, want)
+		made = err == nil
 		if errors.Is(err, jetstream.ErrConsumerExists) {
 			consumer, err = stream.Consumer(ctx, w.cfg.group) // another worker was quicker
 		}
 	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == errOverlap || api.ErrorCode == errSecondUnfiltered) {
-		return nil, wrong("SUBJECT", "is %q, which overlaps with another group's on the stream %s; one QUEUE_GROUP for each part of a work queue",
+		return nil, false, wrong("SUBJECT", "is %q, which overlaps with another group's on the stream %s; one QUEUE_GROUP for each part of a work queue",
 			w.cfg.subject, w.cfg.stream)
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if field := difference(want, consumer.CachedInfo().Config); field != "" {
-		return nil, wrong("QUEUE_GROUP", "the consumer %s of the stream %s has %s; change or delete it, or take another group",
+		return nil, false, wrong("QUEUE_GROUP", "the consumer %s of the stream %s has %s; change or delete it, or take another group",
 			w.cfg.group, w.cfg.stream, field)
 	}
-	return consumer, nil
+	return consumer, made, nil
 }
 
 // Codes of the server for consumers of a work queue that would share messages.

@@ -38,6 +38,22 @@ func (w *worker) checkGroups(stream jetstream.Stream) error {
 	return nil
 }
 
+// checkGroupsAgain is for a group that began at the same moment: when this one looked, it had no
+// consumer yet. Now both have one, or the other will see this one's. A consumer that this process
+// made for nothing goes again: it would keep what the other group takes, and the subject.
+func (w *worker) checkGroupsAgain(stream jetstream.Stream, made bool) error {
+	err := w.checkGroups(stream)
+	if err == nil || !made {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(w.taking, apiWait)
+	defer cancel()
+	ctx, done := w.link.denials.heed(ctx, "$JS.API.CONSUMER.DELETE.")
+	defer done()
+	_ = stream.DeleteConsumer(ctx, w.cfg.group)
+	return err
+}
+
 // sharesWith tells whether a consumer is a group's, by what workers make it like,
 // and gets some of the messages that this group gets.
 func (c *config) sharesWith(have jetstream.ConsumerConfig) bool {

@@ -6,7 +6,7 @@ import { carry, open } from "./carry.js";
 import { ConfigError, wrong } from "./config.js";
 import { Ended, onEnd, sleep } from "./context.js";
 import { fetch, fetchWait } from "./fetch.js";
-import { checkGroups } from "./groups.js";
+import { checkGroups, checkGroupsAgain } from "./groups.js";
 import { Message } from "./message.js";
 import { makeStream } from "./missing.js";
 import { matchesAny } from "./subject.js";
@@ -82,7 +82,8 @@ async function session(w, first, working) {
       throw wrong("SUBJECT", `is "${subject}", and the stream ${name} holds ${have.join(", ")}: no message can match`);
     }
     if (first) await checkGroups(w);
-    await findConsumer(w);
+    const made = await findConsumer(w);
+    if (first) await checkGroupsAgain(w, made);
   }
   w.link.there = true;
   const hi = await calls.hello(w.db, w.taking, [name]);
@@ -115,13 +116,20 @@ export async function findStream(w) {
   return info;
 }
 
-/** Makes the group's consumer when it is missing and never changes it. @param {Worker} w */
+/**
+ * Makes the group's consumer when it is missing, which it answers, and never changes it.
+ * @param {Worker} w
+ */
 async function findConsumer(w) {
   const { stream, group, subject } = w.cfg;
   const want = consumerConfig(w.cfg);
   const api = w.link.jsm.consumers;
   const find = () => api.info(stream, group);
-  const make = () => api.add(stream, want).catch((err) => {
+  let made = false;
+  const make = () => api.add(stream, want).then((info) => {
+    made = true;
+    return info;
+  }, (err) => {
     if (code(err) === consumerExists) return find(); // another worker was quicker
     if (overlapping.includes(code(err))) {
       throw wrong("SUBJECT", `is "${subject}", which overlaps with another group's on the stream ${stream}; one QUEUE_GROUP for each part of a work queue`);
@@ -136,6 +144,7 @@ async function findConsumer(w) {
   if (field) {
     throw wrong("QUEUE_GROUP", `the consumer ${group} of the stream ${stream} has ${field}; change or delete it, or take another group`);
   }
+  return made;
 }
 
 /** @param {unknown} err */

@@ -29,6 +29,22 @@ export async function checkGroups(w) {
 }
 
 /**
+ * Is for a group that began at the same moment: when this one looked, it had no consumer
+ * yet. Now both have one, or the other will see this one's. A consumer that this process
+ * made for nothing goes again: it would keep what the other group takes, and the subject.
+ * @param {import("./worker.js").Worker} w
+ * @param {boolean} made
+ */
+export async function checkGroupsAgain(w, made) {
+  try {
+    await checkGroups(w);
+  } catch (err) {
+    if (made) await w.link.jsm.consumers.delete(w.cfg.stream, w.cfg.group).catch(() => {});
+    throw err;
+  }
+}
+
+/**
  * Reads a server's time as it is meant: a Date knows milliseconds alone.
  * @param {string} time
  */
