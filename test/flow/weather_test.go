@@ -2,6 +2,7 @@ package flow
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,4 +127,20 @@ func TestWhilePostgresIsFrozenOrCutOffAWorkerHoldsWhatItFetchedAndSendsNothingTw
 			b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND try = 1")
 		})
 	}
+}
+
+// What comes when its request has been given up is back after the ack wait only.
+func TestMessagesThatTakeLongOverASlowLineAreWaitedFor(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	events := names("event", 16)
+	for _, event := range events {
+		publishedBody(t, b.application, id, event, `"`+strings.Repeat("x", 500_000)+`"`)
+	}
+	line := proxy.Run(t, b.NATS.URL())
+	line.Delay(50 * time.Millisecond) // a piece of at most 64 kB: 8 MB take six seconds
+	b.worker(t, "NATS_URL="+line.URL())
+	b.arrived(t, events...)
+	b.settled(t)
+	b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts")
 }

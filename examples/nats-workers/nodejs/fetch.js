@@ -2,7 +2,8 @@ import { createInbox } from "@nats-io/transport-node";
 
 /** Bounds a request that finds nothing, and so the end of the process. */
 export const fetchWait = 1000;
-// How much later than that the server's word about it may come.
+// How much later than that the server's word about it may come, or the next message over a slow line: one that comes
+// when nobody waits for it any more is back after the ack wait only.
 const late = 2000;
 
 /**
@@ -23,6 +24,7 @@ export async function* fetch(nc, stream, consumer, n) {
     nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, request, { reply: inbox });
     let left = n;
     for await (const msg of answers) {
+      timer.refresh();
       if (msg.subject !== inbox) {
         yield msg;
         if (--left === 0) return;
