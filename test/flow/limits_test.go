@@ -136,6 +136,8 @@ func TestAKilledWorkersShareOfALimitComesBack(t *testing.T) {
 				b.Endpoint.Wait(t, 3+n, patience)
 			}
 			require.Len(t, arrivals(b.Endpoint.Requests(), "orders"), 3, "the first worker has all places")
+			// What the one to be killed has not recorded would arrive twice.
+			b.count(t, n, "SELECT count(*) FROM rule_webhook_attempts")
 			require.NoError(t, second.Stop())
 			first.Kill()
 			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{} })
