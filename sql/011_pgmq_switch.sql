@@ -95,6 +95,28 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_fill(integer, bigint) IS
     'Internal: sends the messages of rows that have none, and of those that are long due while their message is away.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_sweep(p_webhook_id integer)
+RETURNS void LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_read record;
+BEGIN
+    -- Where rows wait a claim reads, and would miss what is read here until the end of the transaction.
+    IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+               WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.route <> 'publish') THEN
+        RETURN;
+    END IF;
+    SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
+           coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids
+    INTO v_read
+    FROM pgmq.read(@extschema@._rule_pgmq_queue(p_webhook_id), 60, 1000, '{}'::jsonb) r;
+    PERFORM @extschema@._rule_pgmq_give_back(array_fill(p_webhook_id, ARRAY[cardinality(v_read.msg_ids)]),
+                                            v_read.msg_ids, v_read.queue_ids, '{}');
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_pgmq_sweep(integer) IS
+    'Internal: deletes messages that were given up for others, of a webhook for which no claim reads any.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_queues()
 RETURNS TABLE (webhook_id integer) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -142,6 +164,7 @@ BEGIN
         LOOP
             EXIT WHEN v_left <= 0;
             v_left := v_left - @extschema@._rule_pgmq_fill(v_webhook_id, v_left);
+            PERFORM @extschema@._rule_pgmq_sweep(v_webhook_id);
         END LOOP;
         PERFORM @extschema@._rule_pgmq_queues_drop(false);
     ELSIF @extschema@._rule_pgmq_problem() IS NULL AND EXISTS (SELECT FROM @extschema@._rule_pgmq_queues()) THEN
@@ -158,4 +181,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_maintain(bigint) IS
-    'Internal: brings pgmq in step with the setting: its queues, and messages that are missing.';
+    'Internal: brings pgmq in step with the setting: its queues, and messages that are missing or too many.';
