@@ -4,7 +4,7 @@ EXTENSION = rule_engine
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" rule_engine.control)
 
 MODULE_big = rule_engine
-OBJS = c_shim/rule_engine.o c_shim/counted.o c_shim/go_library.o c_shim/host.o c_shim/marks.o c_shim/outages.o c_shim/room.o c_shim/settings.o c_shim/trigger.o c_shim/wait.o c_shim/wake.o
+OBJS = c_shim/rule_engine.o c_shim/counted.o c_shim/go_library.o c_shim/host.o c_shim/marks.o c_shim/outages.o c_shim/room.o c_shim/settings.o c_shim/topmost.o c_shim/trigger.o c_shim/wait.o c_shim/wake.o
 
 GO = scripts/go
 GO_ARCHIVE = build/rule_engine_go.a

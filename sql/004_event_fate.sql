@@ -31,41 +31,58 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_slot(bigint) IS
     'Internal: the slot of rows that were written so long ago.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_events_recorded(
+    p_webhook_ids integer[], p_message_ids text[], p_transactions xid8[], p_ages_ms bigint[])
+RETURNS boolean[] LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_recorded boolean[];
+    v_first smallint;
+    v_last smallint;
+BEGIN
+    -- A row lies with the day of its message, as a rule: a batch is of one day, or of two.
+    SELECT @extschema@._rule_slot(max(a.age_ms) + 600000), @extschema@._rule_slot(min(a.age_ms) - 600000)
+    INTO v_first, v_last FROM unnest(p_ages_ms) AS a (age_ms);
+    SELECT array_agg(CASE WHEN e.transaction IS NULL THEN true ELSE (
+                              SELECT true FROM @extschema@.rule_nats_publish_history h
+                              WHERE h.slot IN (v_first, v_last) AND h.webhook_id = e.webhook_id
+                                AND h.message_id = e.message_id AND h.transaction = e.transaction LIMIT 1) END ORDER BY e.n)
+    INTO v_recorded
+    FROM unnest(p_webhook_ids, p_message_ids, p_transactions) WITH ORDINALITY AS e (webhook_id, message_id, transaction, n);
+    IF array_position(v_recorded, NULL) IS NULL THEN
+        RETURN v_recorded;
+    END IF;
+    -- What is not there may lie anywhere: moved by maintenance, of another day than its batch, or a clock was wrong.
+    SELECT array_agg(CASE WHEN e.recorded THEN true ELSE (
+                              SELECT true FROM @extschema@.rule_nats_publish_history h
+                              WHERE h.webhook_id = e.webhook_id AND h.message_id = e.message_id
+                                AND h.transaction = e.transaction LIMIT 1) END ORDER BY e.n)
+    INTO v_recorded
+    FROM unnest(p_webhook_ids, p_message_ids, p_transactions, v_recorded) WITH ORDINALITY
+         AS e (webhook_id, message_id, transaction, recorded, n);
+    RETURN v_recorded;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_events_recorded(integer[], text[], xid8[], bigint[]) IS
+    'Internal: which of these events a committed (sub)transaction published, NULL for the others. One without a transaction counts as published.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_fates(
     p_webhook_ids integer[], p_message_ids text[], p_transactions xid8[], p_ages_ms bigint[])
 RETURNS text[] LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
+    v_recorded boolean[] := @extschema@._rule_events_recorded(p_webhook_ids, p_message_ids, p_transactions, p_ages_ms);
     v_fates text[];
-    v_first smallint;
-    v_last smallint;
     v_kept_since timestamptz;
     v_adopted_at timestamptz;
     v_at timestamptz;
     v_status text;
 BEGIN
-    -- A row lies with the day of its message, as a rule: a batch is of one day, or of two.
-    SELECT @extschema@._rule_slot(max(a.age_ms) + 600000), @extschema@._rule_slot(min(a.age_ms) - 600000)
-    INTO v_first, v_last FROM unnest(p_ages_ms) AS a (age_ms);
-    SELECT array_agg(CASE WHEN e.transaction IS NULL OR (
-                              SELECT true FROM @extschema@.rule_nats_publish_history h
-                              WHERE h.slot IN (v_first, v_last) AND h.webhook_id = e.webhook_id
-                                AND h.message_id = e.message_id AND h.transaction = e.transaction LIMIT 1)
-                          THEN 'committed' END ORDER BY e.n)
-    INTO v_fates
-    FROM unnest(p_webhook_ids, p_message_ids, p_transactions) WITH ORDINALITY AS e (webhook_id, message_id, transaction, n);
+    SELECT array_agg(CASE WHEN r.recorded THEN 'committed' END ORDER BY r.n) INTO v_fates
+    FROM unnest(v_recorded) WITH ORDINALITY AS r (recorded, n);
     IF array_position(v_fates, NULL) IS NULL THEN
         RETURN v_fates;
     END IF;
-    -- What is not there may lie anywhere: moved by maintenance, of another day than its batch, or a clock was wrong.
-    SELECT array_agg(CASE WHEN e.fate IS NOT NULL OR (
-                              SELECT true FROM @extschema@.rule_nats_publish_history h
-                              WHERE h.webhook_id = e.webhook_id AND h.message_id = e.message_id
-                                AND h.transaction = e.transaction LIMIT 1)
-                          THEN 'committed' END ORDER BY e.n)
-    INTO v_fates
-    FROM unnest(p_webhook_ids, p_message_ids, p_transactions, v_fates) WITH ORDINALITY
-         AS e (webhook_id, message_id, transaction, fate, n);
     SELECT s.history_kept_since, s.adopted_at INTO v_kept_since, v_adopted_at FROM @extschema@.rule_engine_source s;
     FOR i IN 1 .. coalesce(cardinality(v_fates), 0) LOOP
         CONTINUE WHEN v_fates[i] IS NOT NULL OR p_webhook_ids[i] IS NULL;

@@ -81,6 +81,13 @@ BEGIN
             v_reasons[i] := 'its transaction is in progress';
             -- The many of a large transaction must not keep everybody busy with asking.
             v_waits[i] := least(CASE WHEN v_open < 100 THEN 5000 ELSE 30000 END, greatest(10 * v_open, v_ages[i] / 4));
+            -- A stream has few places for what is taken and not settled. What was read ahead has none.
+            IF (v_ages[i] >= 60000 OR p_messages -> (i - 1) -> 'crowded' = 'true')
+               AND p_messages -> (i - 1) -> 'early' IS DISTINCT FROM 'true' THEN
+                v_verdicts[i] := @extschema@._rule_open_event_keep(v_webhook_ids[i], v_message_ids[i], v_transactions[i],
+                    v_streams[i], v_sequences[i], v_ages[i], v_payloads[i], p_messages -> (i - 1) ->> 'traceparent');
+                v_waits[i] := CASE v_verdicts[i] WHEN 'wait' THEN v_waits[i] END;
+            END IF;
         ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
             v_problems[i] := coalesce(v_problems[i], 'no such webhook');
             IF v_payloads[i] IS NULL THEN
@@ -120,21 +127,36 @@ BEGIN
     END IF;
 
     PERFORM @extschema@._rule_event_trace(v_webhook_ids[i], v_message_ids[i], 0, p_messages -> (i - 1) ->> 'traceparent')
-    FROM generate_subscripts(v_verdicts, 1) i WHERE v_verdicts[i] = 'queued';
+    FROM unnest(v_candidates) i WHERE v_verdicts[i] = 'queued';
 
-    INSERT INTO @extschema@.rule_webhook_drops (webhook_id, message_id, transaction, reason, worker)
-    SELECT v_webhook_ids[i], v_message_ids[i], v_transactions[i], v_reasons[i], p_consumer
-    FROM generate_subscripts(v_verdicts, 1) i
-    -- A message that was read ahead comes again.
-    WHERE v_verdicts[i] = 'drop' AND p_messages -> (i - 1) -> 'early' IS DISTINCT FROM 'true'
-      -- The very message that was delivered is no second copy: its ack was lost, or it was read ahead.
-      AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_receipts r
-                      WHERE r.webhook_id = v_webhook_ids[i] AND r.message_id = v_message_ids[i] AND r.redelivery = 0
-                        AND r.state = 'done' AND r.stream = v_streams[i] AND r.sequence = v_sequences[i])
-    ORDER BY i;
+    PERFORM @extschema@._rule_drops_note(p_consumer, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences, (
+        -- A message that was read ahead comes again.
+        SELECT array_agg(CASE WHEN v_verdicts[i] = 'drop' AND p_messages -> (i - 1) -> 'early' IS DISTINCT FROM 'true'
+                              THEN v_reasons[i] END ORDER BY i)
+        FROM generate_subscripts(v_verdicts, 1) i));
 
     RETURN QUERY SELECT * FROM unnest(array(SELECT generate_subscripts(v_verdicts, 1)), v_verdicts, v_reasons, v_waits, v_tries);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_admit(text, jsonb) IS
     'For workers: one verdict per stream message, and the lease of those to deliver. Verdicts: deliver, wait, drop, payload, queued, not ours.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_drops_note(
+    p_consumer text, p_webhook_ids integer[], p_message_ids text[], p_transactions xid8[], p_streams text[], p_sequences bigint[],
+    p_reasons text[])
+RETURNS void LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO @extschema@.rule_webhook_drops (webhook_id, message_id, transaction, reason, worker)
+    SELECT p_webhook_ids[i], p_message_ids[i], p_transactions[i], p_reasons[i], p_consumer
+    FROM generate_subscripts(p_reasons, 1) i
+    WHERE p_reasons[i] IS NOT NULL
+      -- The very message that was delivered is no second copy: its ack was lost, or it was read ahead.
+      AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_receipts r
+                      WHERE r.webhook_id = p_webhook_ids[i] AND r.message_id = p_message_ids[i] AND r.redelivery = 0
+                        AND r.state = 'done' AND r.stream = p_streams[i] AND r.sequence = p_sequences[i])
+    ORDER BY i;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_drops_note(text, integer[], text[], xid8[], text[], bigint[], text[]) IS
+    'Internal: records what is left out of a stream, where there is a reason.';

@@ -22,6 +22,7 @@ BEGIN
     PERFORM @extschema@._rule_leases_look();
     PERFORM @extschema@._rule_holds_expire(1000);
     PERFORM @extschema@._rule_order_turns();
+    PERFORM @extschema@._rule_open_events_look(p_consumer);
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
     SELECT p.ids, p.unanswered_ms INTO v_publish, v_unanswered
     FROM @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams, p_call) p;

@@ -39,6 +39,10 @@ func filledAt(t *testing.T, schema, version string) string {
 		`DO $$ BEGIN IF to_regclass('rule_webhook_turns') IS NOT NULL THEN
 			UPDATE rule_webhooks SET order_key = '{customer}', on_dead = 'skip' WHERE webhook_id = 3;
 		 END IF; END $$`,
+		`DO $$ BEGIN IF to_regclass('rule_webhook_open_events') IS NOT NULL THEN
+			INSERT INTO rule_webhook_open_events (webhook_id, message_id, transaction, top_transaction, published_at, payload)
+			VALUES (1, 'open', '9', '8', now(), '{}');
+		 END IF; END $$`,
 		`INSERT INTO rule_webhook_receipts (webhook_id, message_id, state, done_at) VALUES (1, 'received', 'done', now())`,
 		`INSERT INTO rule_webhook_attempts (webhook_id, message_id, try, path, worker, started_at, outcome, slot)
 		 SELECT 1, 'tried ' || n, 1, 'queue', 'w', now(), 'delivered', n FROM generate_series(0, 9) n`,
@@ -78,7 +82,7 @@ func contents(t *testing.T, name, schema string) map[string][]string {
 			FROM %s r, to_jsonb(r) j ORDER BY 1`, table))
 		require.NotEmpty(t, all[table], table)
 	}
-	require.Len(t, all, 14)
+	require.Len(t, all, 15)
 	return all
 }
 

@@ -1,0 +1,11 @@
+COMMENT ON TABLE @extschema@.rule_webhook_open_events IS 'Events of transactions that have been open for long, taken out of the stream until these end.';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.webhook_id IS 'Where it goes';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.message_id IS 'The event''s id';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.transaction IS 'The (sub)transaction that published it';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.top_transaction IS 'The transaction of which that is a part, or the same';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.stream IS 'The stream it came from';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.sequence IS 'Its number there';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.published_at IS 'When the stream took it';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.payload IS 'Its bytes';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.traceparent IS 'The trace that it goes on with';
+COMMENT ON COLUMN @extschema@.rule_webhook_open_events.look_at IS 'Not settled before this, once its transaction has ended: something was in the way';
