@@ -29,6 +29,7 @@ type message struct {
 	Early       bool    `json:"early,omitempty"` // read ahead of the consumer, which still has it
 	AgeMS       int64   `json:"age_ms"`
 	Stream      string  `json:"stream"`
+	Crowded     bool    `json:"crowded,omitempty"` // the group holds many messages
 	Payload     *string `json:"payload,omitempty"`
 	Overflow    bool    `json:"overflow,omitempty"` // more than the worker takes of its webhook
 	Repeated    bool    `json:"repeated,omitempty"` // asked before, and the answer may have been lost
@@ -110,6 +111,7 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 	e := &event{webhookID: said.WebhookID, messageID: said.MessageID, trace: said.Traceparent,
 		body: msg.Data(), msg: msg}
 	m := message{
+		Crowded:     w.crowded.Load(),
 		SourceID:    headerText(h, wire.HeaderSource),
 		Transaction: headerText(h, wire.HeaderTransaction),
 		Traceparent: said.Traceparent,

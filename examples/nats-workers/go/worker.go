@@ -45,6 +45,7 @@ type worker struct {
 	slots           struct{ stream, ahead, queue slots }
 	backlog         backlog               // of the stream
 	place           atomic.Pointer[place] // nil: the database gave none
+	crowded         atomic.Bool           // its group holds many messages
 	siding          siding
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled

@@ -22,11 +22,12 @@ const inHandStill = 5000;
  * What admit is told about a message. What a header does not hold, or holds
  * malformed, is for the database to judge. overflow: it is more than the worker
  * takes of its webhook. early: it was read ahead of the consumer, which still has it.
+ * crowded: the group holds many messages.
  * The members stand as jsonb keeps them, by length and then by letter, so that
  * Postgres has nothing to sort.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
  *   transaction: string | null, traceparent?: string, stream: string, sequence: number, age_ms: number,
- *   overflow?: true, early?: true, payload?: string}} Told
+ *   crowded?: true, overflow?: true, early?: true, payload?: string}} Told
  */
 
 /**
@@ -128,6 +129,7 @@ export function open(w, msg) {
     traceparent: e.trace || undefined,
     transaction: text(header.transaction),
   };
+  if (w.crowded) told.crowded = true;
   if (msg instanceof Early) {
     told.early = true;
   } else {

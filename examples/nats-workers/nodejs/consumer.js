@@ -5,6 +5,7 @@ import * as calls from "./calls.js";
 import { carry, open } from "./carry.js";
 import { ConfigError, wrong } from "./config.js";
 import { Ended, onEnd, sleep } from "./context.js";
+import { maxAckPending, watchCrowd } from "./crowd.js";
 import { fetch, fetchWait } from "./fetch.js";
 import { checkGroups, checkGroupsAgain } from "./groups.js";
 import { Message } from "./message.js";
@@ -38,9 +39,7 @@ export const consumerConfig = (cfg) => ({
   ack_wait: ackWait * 1e6,
   // Naks count as deliveries, so a limit would lose what only waits.
   max_deliver: -1,
-  // A delayed message holds one of these; with the default of 1,000 as many dead
-  // endpoints would stop the consumer.
-  max_ack_pending: 100_000,
+  max_ack_pending: maxAckPending,
 });
 
 /**
@@ -98,7 +97,7 @@ async function session(w, first, working) {
 async function takeAll(w) {
   const over = new AbortController();
   const forget = onEnd(w.taking, () => over.abort());
-  const reading = readAhead(w, over.signal);
+  const reading = Promise.all([readAhead(w, over.signal), watchCrowd(w, over.signal)]);
   try {
     while (!w.taking.aborted) await fetchSome(w);
   } finally {

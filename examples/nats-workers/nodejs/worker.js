@@ -51,6 +51,7 @@ export class Worker {
    * @type {{index: number, of: number} | undefined}
    */
   place;
+  crowded = false; // its group holds many messages
   missed = -Infinity; // when the stream was last missing
   nats = new Complaint();
   strangers = new Complaint();

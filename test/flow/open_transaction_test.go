@@ -1,0 +1,112 @@
+package flow
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/natsserver"
+	"rule_engine/test/system"
+)
+
+// kept is how many events of open transactions have left the stream.
+func (b *bundle) kept(t *testing.T) (n int) {
+	t.Helper()
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_open_events").Scan(&n))
+	return n
+}
+
+// crowd is as many messages as make the places scarce that the group's consumer has for what is not settled: another
+// database's, which a worker leaves alone.
+const crowd = 25_100
+
+func (b *bundle) crowd(t *testing.T) {
+	t.Helper()
+	nc, _ := natsserver.Connect(t, b.NATS.URL())
+	for range crowd {
+		require.NoError(t, nc.PublishMsg(&nats.Msg{Subject: "webhooks.theirs", Data: []byte("{}"), Header: nats.Header{
+			"Rule-Engine-Source": {"00000000-0000-4000-8000-000000000000"}, "Rule-Engine-Webhook-Id": {"1"},
+			"Rule-Engine-Message-Id": {"theirs"}}}))
+	}
+	require.NoError(t, nc.Flush())
+}
+
+// Many more events than a worker takes of one webhook.
+func TestWherePlacesAreScarceTheEventsOfOpenTransactionsLeaveTheStreamAndArriveOnceTheseCommit(t *testing.T) {
+	b := setup(t)
+	large, other := b.webhook(t, "large", "nats"), b.webhook(t, "other", "nats")
+	published(t, b.application, other, "before") // makes the stream
+	b.crowd(t)
+	first := b.worker(t, "CONSUMER_NAME=first")
+	b.arrived(t, "before")
+	held := func() int { _, pending := b.consumer(t, b.NATSURL()); return pending }
+	require.Eventually(t, func() bool { return held() == crowd }, 2*time.Minute, 100*time.Millisecond)
+	commits := begin(t, b.Postgres.Connect(t, system.Database, system.Application))
+	undone := begin(t, b.Postgres.Connect(t, system.Database, system.Application))
+	const many = 300
+	for n := range many {
+		if n == many/2 {
+			require.Eventually(t, func() bool { return b.kept(t) > 0 }, patience, 10*time.Millisecond)
+			b.count(t, 0, "SELECT count(*) FROM rule_webhook_open_events WHERE look_at > published_at + interval '1 minute'")
+			first.Kill()
+			b.worker(t, "CONSUMER_NAME=second")
+		}
+		published(t, commits, large, fmt.Sprint("committed-", n))
+		published(t, undone, large, fmt.Sprint("undone-", n))
+	}
+	published(t, b.application, other, "meanwhile")
+	b.arrived(t, "before", "meanwhile")
+	// What the first one had in hand comes again when the ack wait is over.
+	require.Eventually(t, func() bool { return held() == crowd }, 2*time.Minute, time.Second)
+	require.Equal(t, 2*many, b.kept(t))
+
+	require.NoError(t, undone.Rollback(t.Context()))
+	require.NoError(t, commits.Commit(t.Context()))
+	b.Endpoint.Wait(t, many+2, 2*patience)
+	require.Eventually(t, func() bool { return b.kept(t) == 0 }, patience, 20*time.Millisecond)
+	b.count(t, 0, "SELECT count(*) FROM rule_webhook_queue WHERE status IN ('pending', 'processing')")
+	events := []string{"before", "meanwhile"}
+	for n := range many {
+		events = append(events, fmt.Sprint("committed-", n))
+	}
+	b.arrived(t, events...)
+	b.count(t, many, "SELECT count(*) FROM rule_webhook_drops WHERE reason = 'rolled back' AND message_id LIKE 'undone-%'")
+	b.count(t, many, "SELECT count(*) FROM rule_webhook_drops")
+}
+
+func TestAnEventWhoseTransactionIsOpenForAMinuteLeavesTheStreamAndArrivesOnceItCommits(t *testing.T) {
+	b := setup(t)
+	id, both := b.webhook(t, "orders", "nats"), b.webhook(t, "both", "both")
+	b.worker(t)
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	tx := begin(t, b.application)
+	_, err := tx.Exec(t.Context(), "SET LOCAL rule_engine.traceparent = '"+trace+"'")
+	require.NoError(t, err)
+	publishedBody(t, tx, id, "whole", `{"n": 12345678901234567890.10}`)
+	publish(t, tx, both, "both")
+	savepoint, err := tx.Begin(t.Context())
+	require.NoError(t, err)
+	published(t, savepoint, id, "kept")
+	require.NoError(t, savepoint.Commit(t.Context()))
+	savepoint, err = tx.Begin(t.Context())
+	require.NoError(t, err)
+	published(t, savepoint, id, "undone")
+
+	require.Eventually(t, func() bool { return b.kept(t) == 4 }, 2*time.Minute, time.Second)
+	b.inStream(t, 0)
+	require.NoError(t, savepoint.Rollback(t.Context()))
+	require.Empty(t, b.Endpoint.Requests())
+	require.NoError(t, tx.Commit(t.Context()))
+	b.arrived(t, "whole", "both", "kept")
+	b.settled(t)
+	require.Zero(t, b.kept(t))
+	b.arrived(t, "whole", "both", "kept")
+	require.Equal(t, []string{`{"n": 12345678901234567890.10}`}, b.bodies("whole"))
+	for _, r := range b.Endpoint.Requests() {
+		require.Equal(t, trace, r.Header.Get("traceparent"), r.ID())
+	}
+	b.count(t, 1, drops, "undone")
+}
