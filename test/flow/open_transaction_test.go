@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
@@ -109,4 +110,39 @@ func TestAnEventWhoseTransactionIsOpenForAMinuteLeavesTheStreamAndArrivesOnceItC
 		require.Equal(t, trace, r.Header.Get("traceparent"), r.ID())
 	}
 	b.count(t, 1, drops, "undone")
+}
+
+// A crash ends each transaction that is open, and takes none of what has left the stream.
+func TestWhatHasLeftTheStreamIsJudgedAfterACrashOfPostgres(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	open, done := begin(t, b.application), begin(t, b.Postgres.Connect(t, system.Database, system.Administrator))
+	for event, tx := range map[string]pgx.Tx{"open": open, "done": done} {
+		published(t, tx, id, event)
+		var transaction, verdict string
+		require.NoError(t, tx.QueryRow(t.Context(), "SELECT pg_current_xact_id()::text").Scan(&transaction))
+		// As a worker does when it is a minute old, without the minute.
+		require.NoError(t, b.admin.QueryRow(t.Context(), `SELECT verdict FROM rule_worker_admit('w', jsonb_build_array(jsonb_build_object(
+			'webhook_id', $1::int, 'message_id', $2::text, 'transaction', $3::text, 'stream', 'WEBHOOKS', 'sequence', 1, 'age_ms', 60000,
+			'source_id', (SELECT source_id FROM rule_engine_source), 'payload', encode(convert_to($4, 'UTF8'), 'base64'))))`,
+			id, event, transaction, bodyOf(event)).Scan(&verdict))
+		require.Equal(t, "queued", verdict)
+	}
+	_, js := natsserver.Connect(t, b.NATSURL())
+	stream, err := js.Stream(t.Context(), system.Stream)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	require.NoError(t, done.Commit(t.Context()))
+	require.NoError(t, b.Postgres.Crash())
+	require.NoError(t, b.Postgres.StartAgain())
+	b.reconnect(t)
+	require.Equal(t, 2, b.kept(t))
+
+	b.worker(t)
+	b.arrived(t, "done")
+	b.count(t, 1, drops, "open")
+	b.settled(t)
+	require.Zero(t, b.kept(t))
+	b.arrived(t, "done")
+	require.Equal(t, []string{bodyOf("done")}, b.bodies("done"))
 }
