@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/endpoint"
@@ -131,6 +132,42 @@ func TestALargeOpenTransactionStallsNobodyElse(t *testing.T) {
 	}
 	b.arrived(t, append(events, "before")...)
 	require.NoError(t, open.Rollback(t.Context()))
+}
+
+// Nobody may ack another database's messages, and so many of them leave the consumer no place for ours.
+func TestMessagesOfAnotherDatabaseThatFillTheConsumerStopNobody(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	first := b.worker(t)
+	published(t, b.application, id, "before") // makes the stream
+	b.arrived(t, "before")
+	require.NoError(t, first.Stop())
+	nc, js := natsserver.Connect(t, b.NATS.URL())
+	for n := range 100_100 {
+		require.NoError(t, nc.PublishMsg(&nats.Msg{Subject: "webhooks.orders", Data: []byte("{}"), Header: nats.Header{
+			"Rule-Engine-Source": {"00000000-0000-0000-0000-000000000001"}, "Rule-Engine-Webhook-Id": {fmt.Sprint(id)},
+			"Rule-Engine-Message-Id": {fmt.Sprint("foreign-", n)}}}))
+	}
+	require.NoError(t, nc.Flush())
+	// As a worker does, only sooner.
+	consumer, err := js.Consumer(t.Context(), "WEBHOOKS", "webhook-workers")
+	require.NoError(t, err)
+	for taken := 0; taken < 100_000; {
+		batch, err := consumer.Fetch(5000, jetstream.FetchMaxWait(time.Second))
+		require.NoError(t, err)
+		for msg := range batch.Messages() {
+			taken++
+			require.NoError(t, msg.NakWithDelay(time.Minute))
+		}
+	}
+
+	events := names("orders", 20)
+	publish(t, b.application, id, events[0])
+	b.worker(t)
+	for _, event := range events[1:] {
+		publish(t, b.application, id, event)
+	}
+	b.arrived(t, append(events, "before")...)
 }
 
 func (b *bundle) sourceID(t *testing.T) (id string) {

@@ -44,7 +44,7 @@ func (w *worker) takePlace(given places) {
 // comes, and the database knows then what became of it; so all that goes wrong here is made good by the consumer.
 func (w *worker) readAhead(ctx context.Context) {
 	for sleep(ctx, aheadEvery) == nil {
-		if w.place.Load() == nil || !w.backlog.holdsUp() {
+		if w.place.Load() == nil || !w.heldUp() {
 			continue
 		}
 		if err := w.passBacklog(ctx); err != nil && ctx.Err() == nil {
@@ -54,11 +54,14 @@ func (w *worker) readAhead(ctx context.Context) {
 	}
 }
 
-// passBacklog reads what is stored from now on, while there is a backlog.
+func (w *worker) heldUp() bool { return w.halted.Load() > 0 || w.backlog.holdsUp() }
+
+// passBacklog reads what is stored from now on, while there is a backlog, or what is behind a consumer that has halted.
 func (w *worker) passBacklog(ctx context.Context) error {
 	r := &reading{subject: w.cfg.subject}
-	for n := 1; w.backlog.holdsUp(); {
-		if r.stream == nil || w.link.now().Sub(r.last) > outrun {
+	for n := 1; w.heldUp(); {
+		halted := w.halted.Load()
+		if r.stream == nil || halted == 0 && w.link.now().Sub(r.last) > outrun {
 			stream, err := w.findStream()
 			if err != nil {
 				return err
@@ -68,6 +71,10 @@ func (w *worker) passBacklog(ctx context.Context) error {
 			}
 			r.stream, r.last = stream, w.link.now()
 		}
+		if halted > 0 && !r.halted {
+			r.next = halted + 1
+		}
+		r.halted = halted > 0
 		room, err := w.load.room(ctx, int(w.link.nc.Load().MaxPayload()))
 		if err != nil {
 			return err
@@ -101,7 +108,7 @@ func (w *worker) carryEarly(ctx context.Context, msg *early) error {
 		return nil
 	}
 	e, m := w.open(msg)
-	if w.backlog.of(e.webhookID) {
+	if w.halted.Load() == 0 && w.backlog.of(e.webhookID) {
 		return nil
 	}
 	select {
@@ -123,6 +130,7 @@ type reading struct {
 	subject string
 	next    uint64    // nothing was read from here on
 	last    time.Time // when the newest that was read was stored, on the server's clock
+	halted  bool      // it follows a consumer that has halted
 
 	mu    sync.Mutex
 	later []dated // to be read once more

@@ -9,7 +9,9 @@ import (
 
 const (
 	// crowd is how many of the consumer's places may be taken before the database is told that they are scarce.
-	crowd      = maxAckPending / 4
+	crowd = maxAckPending / 4
+	// full is how many leave it none worth speaking of.
+	full       = maxAckPending / 10 * 9
 	crowdEvery = time.Second
 )
 
@@ -22,6 +24,10 @@ func (w *worker) watchCrowd(ctx context.Context, consumer jetstream.Consumer) {
 		// What keeps NATS from answering ends the fetches, too.
 		if err == nil {
 			w.crowded.Store(info.NumAckPending > crowd)
+			w.halted.Store(0)
+			if info.NumAckPending >= full {
+				w.halted.Store(info.Delivered.Stream)
+			}
 		}
 		if sleep(ctx, crowdEvery) != nil {
 			return

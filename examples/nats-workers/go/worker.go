@@ -46,6 +46,7 @@ type worker struct {
 	backlog         backlog               // of the stream
 	place           atomic.Pointer[place] // nil: the database gave none
 	crowded         atomic.Bool           // its group holds many messages
+	halted          atomic.Uint64         // or so many that it gets no others: the last one of them, else 0
 	siding          siding
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled

@@ -35,7 +35,7 @@ const aheadPause = 10_000;
  */
 export async function readAhead(w, signal) {
   while (await sleep(signal, aheadEvery)) {
-    if (!w.place || !w.backlog.holdsUp()) continue;
+    if (!w.place || !heldUp(w)) continue;
     try {
       await passBacklog(w, signal);
     } catch (err) {
@@ -46,16 +46,26 @@ export async function readAhead(w, signal) {
   }
 }
 
-/** Reads what is stored from now on, while there is a backlog. @param {Worker} w @param {AbortSignal} signal */
+/** @param {Worker} w */
+const heldUp = (w) => w.halted > 0 || w.backlog.holdsUp();
+
+/**
+ * Reads what is stored from now on, while there is a backlog, or what is behind a
+ * consumer that has halted.
+ * @param {Worker} w
+ * @param {AbortSignal} signal
+ */
 async function passBacklog(w, signal) {
   const r = new Reading(w);
   let n = 1;
-  while (w.backlog.holdsUp()) {
-    if (w.link.now() - r.last > outrun) {
+  while (heldUp(w)) {
+    if (r.next === 0 || w.halted === 0 && w.link.now() - r.last > outrun) {
       const { state } = await findStream(w);
       if (r.next === 0 || state.last_seq + 1 > r.next + mostBehind) r.next = state.last_seq + 1;
       r.last = w.link.now();
     }
+    if (w.halted > 0 && !r.halted) r.next = w.halted + 1;
+    r.halted = w.halted > 0;
     const room = await w.load.room(signal, w.link.nc?.info?.max_payload ?? 0);
     const { messages, more } = await r.read(Math.min(n, room));
     for (const read of messages) {
@@ -80,7 +90,7 @@ async function passBacklog(w, signal) {
 async function carryEarly(w, signal, msg) {
   if (!w.place || msg.sequence % w.place.of !== w.place.index) return;
   const opened = open(w, msg);
-  if (w.backlog.of(opened.e.webhookID)) return;
+  if (w.halted === 0 && w.backlog.of(opened.e.webhookID)) return;
   await w.slots.ahead.enter(signal);
   w.busy.go(() => carry(w, opened, w.slots.ahead));
 }
@@ -89,6 +99,7 @@ async function carryEarly(w, signal, msg) {
 class Reading {
   next = 0; // nothing was read from here on
   last = -Infinity; // when the newest that was read was stored, on the server's clock
+  halted = false; // it follows a consumer that has halted
   /** To be read once more. @type {{sequence: number, at: number}[]} */
   #later = [];
 

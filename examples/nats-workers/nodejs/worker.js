@@ -52,6 +52,7 @@ export class Worker {
    */
   place;
   crowded = false; // its group holds many messages
+  halted = 0; // or so many that it gets no others: the last one of them, else 0
   missed = -Infinity; // when the stream was last missing
   nats = new Complaint();
   strangers = new Complaint();
