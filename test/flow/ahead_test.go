@@ -12,6 +12,7 @@ import (
 
 	"rule_engine/test/endpoint"
 	"rule_engine/test/natsserver"
+	"rule_engine/test/proxy"
 	"rule_engine/test/system"
 )
 
@@ -67,6 +68,39 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 			b.count(t, 0, "SELECT count(*) FROM rule_webhook_drops WHERE message_id <> 'back'")
 		})
 	}
+}
+
+// Each worker reads its part of what is behind a backlog; one that is there and does not read must not keep it from others.
+func TestAWorkerThatCannotReadPastABacklogLeavesItsPartToTheOthers(t *testing.T) {
+	b := setup(t)
+	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+		if strings.HasPrefix(r.Path, "/quick") {
+			return endpoint.Answer{Delay: 5 * time.Millisecond}
+		}
+		return endpoint.Answer{}
+	})
+	const backlog = 6000
+	quick, well := b.webhook(t, "quick", "nats"), b.webhook(t, "well", "nats")
+	b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', 'quick-' || n)) FROM generate_series(1, $2) n", quick, backlog)
+	line := proxy.Run(t, b.NATS.URL())
+	b.worker(t, "BATCH_SIZE=1", "CONSUMER_NAME=worker-0")
+	// It lives and tells Postgres so.
+	b.worker(t, "BATCH_SIZE=1", "CONSUMER_NAME=worker-1", "NATS_URL="+line.URL())
+	require.Eventually(t, func() bool {
+		var heard int
+		require.NoError(t, b.admin.QueryRow(t.Context(), `SELECT count(*) FROM rule_nats_consumer_stats
+			WHERE last_active_at > (SELECT max(created_at) FROM rule_nats_consumer_stats)`).Scan(&heard))
+		return heard == 2
+	}, 2*patience, 20*time.Millisecond, "both have to know of each other")
+	line.Refuse(true)
+	line.Cut()
+
+	events := names("well", 20)
+	for _, event := range events {
+		publish(t, b.application, well, event)
+	}
+	require.Eventually(t, func() bool { return b.deliveredTo(t, well) == len(events) }, patience, 10*time.Millisecond)
+	require.Less(t, b.deliveredTo(t, quick), backlog-100)
 }
 
 // Their events move to the queue, which takes longer than a fresh one may wait.

@@ -21,12 +21,19 @@ const (
 	// meanwhile is left to the consumer.
 	outrun     = time.Second
 	mostBehind = 5000
-	// aheadPause is for a server that does not let itself be read.
+	// standIn is how long a process leaves another one's part to it before it looks what has become of that: a process that
+	// lives need not get as far, be able to read or be of a version that does.
+	standIn = 2 * time.Second
+	// aheadPause is for a server that does not let itself be read, and between two backlogs.
 	aheadPause = 10 * time.Second
 )
 
-// place is this process's among those that take from the stream: each reads all, and carries its part.
+// place is this process's among those that take from the stream: each reads all, and carries its part, and later what is
+// left of that of the one before it.
 type place struct{ index, of uint64 }
+
+// turn is how many come before the process with a message.
+func (p place) turn(sequence uint64) uint64 { return (sequence%p.of + p.of - p.index) % p.of }
 
 // places is how the database tells them, by stream.
 type places map[string][2]uint64
@@ -43,11 +50,17 @@ func (w *worker) takePlace(given places) {
 // What was read so is carried as if the consumer had delivered it. The consumer does deliver it when its turn
 // comes, and the database knows then what became of it; so all that goes wrong here is made good by the consumer.
 func (w *worker) readAhead(ctx context.Context) {
+	r := &reading{subject: w.cfg.subject}
 	for sleep(ctx, aheadEvery) == nil {
 		if w.place.Load() == nil || !w.heldUp() {
 			continue
 		}
-		if err := w.passBacklog(ctx); err != nil && ctx.Err() == nil {
+		if time.Since(r.ended) > aheadPause {
+			r = &reading{subject: w.cfg.subject}
+		}
+		err := w.passBacklog(ctx, r)
+		r.ended = time.Now()
+		if err != nil && ctx.Err() == nil {
 			w.nats.say("cannot read past a backlog", err.Error(), "stream", w.cfg.stream)
 			_ = sleep(ctx, aheadPause)
 		}
@@ -57,8 +70,7 @@ func (w *worker) readAhead(ctx context.Context) {
 func (w *worker) heldUp() bool { return w.halted.Load() > 0 || w.backlog.holdsUp() }
 
 // passBacklog reads what is stored from now on, while there is a backlog, or what is behind a consumer that has halted.
-func (w *worker) passBacklog(ctx context.Context) error {
-	r := &reading{subject: w.cfg.subject}
+func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 	for n := 1; w.heldUp(); {
 		halted := w.halted.Load()
 		if r.stream == nil || halted == 0 && w.link.now().Sub(r.last) > outrun {
@@ -84,7 +96,7 @@ func (w *worker) passBacklog(ctx context.Context) error {
 			return err
 		}
 		for _, raw := range found {
-			if err := w.carryEarly(ctx, &early{raw: raw, stream: w.cfg.stream, again: r.again}); err != nil {
+			if err := w.carryEarly(ctx, raw, r); err != nil {
 				return err
 			}
 		}
@@ -102,13 +114,16 @@ func (w *worker) passBacklog(ctx context.Context) error {
 }
 
 // carryEarly sets a message on its way that is for this process and not of the backlog itself.
-func (w *worker) carryEarly(ctx context.Context, msg *early) error {
+func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
+	e, m := w.open(&early{raw: msg.RawStreamMsg, stream: w.cfg.stream, again: r.again})
 	at := w.place.Load()
-	if at == nil || msg.raw.Sequence%at.of != at.index {
+	if at == nil || w.halted.Load() == 0 && w.backlog.of(e.webhookID) {
 		return nil
 	}
-	e, m := w.open(msg)
-	if w.halted.Load() == 0 && w.backlog.of(e.webhookID) {
+	if turn := at.turn(msg.Sequence); turn > 0 && !msg.again {
+		if turn == 1 {
+			r.again(msg.Sequence, standIn)
+		}
 		return nil
 	}
 	select {
@@ -131,47 +146,59 @@ type reading struct {
 	next    uint64    // nothing was read from here on
 	last    time.Time // when the newest that was read was stored, on the server's clock
 	halted  bool      // it follows a consumer that has halted
+	ended   time.Time // when there was no backlog any more; soon after that it goes on where it was
 
 	mu    sync.Mutex
 	later []dated // to be read once more
 }
 
+// read is a message of the stream. Where it was to be read again it is this process's, whoever's it was.
+type read struct {
+	*jetstream.RawStreamMsg
+	again bool
+}
+
 type dated struct {
 	sequence uint64
 	at       time.Time
+	again    bool
 }
 
 // again has a message read once more after a while, where there is room.
 func (r *reading) again(sequence uint64, wait time.Duration) {
+	r.look(dated{sequence, time.Now().Add(wait), true})
+}
+
+func (r *reading) look(d dated) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.later) < mostLater {
-		r.later = append(r.later, dated{sequence, time.Now().Add(wait)})
+		r.later = append(r.later, d)
 	}
 }
 
 // due takes out those whose time has come.
-func (r *reading) due(most int) (sequences []uint64) {
+func (r *reading) due(most int) (due []dated) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	left := r.later[:0]
 	for _, d := range r.later {
-		if len(sequences) < most && time.Now().After(d.at) {
-			sequences = append(sequences, d.sequence)
+		if len(due) < most && time.Now().After(d.at) {
+			due = append(due, d)
 		} else {
 			left = append(left, d)
 		}
 	}
 	r.later = left
-	return sequences
+	return due
 }
 
 // read answers up to n new messages and those that were to be read again, and whether there may be more new ones.
-func (r *reading) read(ctx context.Context, n int) (messages []*jetstream.RawStreamMsg, more bool, err error) {
+func (r *reading) read(ctx context.Context, n int) (messages []read, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
-	again := r.due(mostAhead)
-	found := make([]*jetstream.RawStreamMsg, n+len(again))
+	due := r.due(mostAhead)
+	found := make([]*jetstream.RawStreamMsg, n+len(due))
 	errs := make([]error, len(found))
 	var asked sync.WaitGroup
 	for i := range found {
@@ -183,7 +210,7 @@ func (r *reading) read(ctx context.Context, n int) (messages []*jetstream.RawStr
 			case i < n:
 				found[i], errs[i] = r.stream.GetMsg(ctx, r.next+uint64(i))
 			default:
-				found[i], errs[i] = r.stream.GetMsg(ctx, again[i-n])
+				found[i], errs[i] = r.stream.GetMsg(ctx, due[i-n].sequence)
 			}
 			if errors.Is(errs[i], jetstream.ErrMsgNotFound) {
 				errs[i] = nil
@@ -199,7 +226,7 @@ func (r *reading) read(ctx context.Context, n int) (messages []*jetstream.RawStr
 	for i, raw := range found {
 		twice := i > 0 && i < n && raw != nil && found[0] != nil && raw.Sequence == found[0].Sequence
 		if raw != nil && !twice && matchesAny(r.subject, []string{raw.Subject}) {
-			messages = append(messages, raw)
+			messages = append(messages, read{raw, i >= n && due[i-n].again})
 		}
 	}
 	return messages, r.next >= expected, nil
@@ -217,7 +244,7 @@ func (r *reading) pass(found []*jetstream.RawStreamMsg) {
 	for i := range found {
 		sequence := first + uint64(i)
 		if found[i] == nil && sequence < end && (found[0] == nil || sequence > found[0].Sequence) {
-			r.again(sequence, 0)
+			r.look(dated{sequence: sequence})
 		}
 	}
 	r.next = end

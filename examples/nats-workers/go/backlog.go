@@ -1,24 +1,35 @@
 package main
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 const (
-	// manyPending messages behind the last one are a backlog. Fewer are passed in no time.
+	// manyPending messages behind the last one are a backlog. Fewer are passed in no time,
+	// unless they are large or slow: then the last one has waited for as long as longWait.
 	manyPending = 500
-	// lookedAt is from how many messages, the last ones, a worker tells whose backlog it is.
-	lookedAt = 1024
-	// large is the part of them, one in so many, with which a webhook holds up others.
+	longWait    = time.Second
+	// lookedAt is from how many messages at most, the last ones, a worker tells whose backlog it is,
+	// and leastSeen from how many at least.
+	lookedAt  = 1024
+	leastSeen = 64
+	// large is the part of them, one in so many, with which a webhook holds up others; of few it takes some.
 	large = 64
+	some  = 4
+	// manyAgain are so many that come before what is new, again and again.
+	manyAgain = 128
 )
 
 // backlog is what the group's consumer has before it, as the messages tell that it delivers.
 type backlog struct {
-	mu      sync.Mutex
-	pending uint64
-	recent  [lookedAt]delivered // the last messages, a ring
-	at      int
-	counts  map[int32]int // of each webhook's in it
-	again   int           // of those in it that came before
+	mu     sync.Mutex
+	long   bool
+	recent [lookedAt]delivered // the last messages, a ring
+	at     int
+	seen   int           // how many there are in it
+	counts map[int32]int // of each webhook's
+	again  int           // of those that came before
 }
 
 type delivered struct {
@@ -26,15 +37,20 @@ type delivered struct {
 	again     bool
 }
 
-// came notes a message, how many are behind it, and whether it came before: such come before what is new.
-func (b *backlog) came(webhookID int32, pending uint64, again bool) {
+// came notes a message, how old it is and how many are behind it, and whether it came before: such come before what
+// is new.
+func (b *backlog) came(webhookID int32, age time.Duration, pending uint64, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.counts == nil {
 		b.counts = map[int32]int{}
 	}
-	b.pending = pending
-	b.count(b.recent[b.at], -1)
+	b.long = pending >= manyPending || pending > 0 && !again && age >= longWait
+	if b.seen == lookedAt {
+		b.count(b.recent[b.at], -1)
+	} else {
+		b.seen++
+	}
 	b.recent[b.at] = delivered{webhookID, again}
 	b.count(b.recent[b.at], 1)
 	b.at = (b.at + 1) % lookedAt
@@ -53,30 +69,32 @@ func (b *backlog) count(m delivered, n int) {
 func (b *backlog) over() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pending, b.recent, b.counts, b.again = 0, [lookedAt]delivered{}, nil, 0
+	b.long, b.at, b.seen, b.counts, b.again = false, 0, 0, nil, 0
 }
 
-// holdsUp tells whether a few webhooks' messages stand before all others': many that wait, or so many of an open
-// transaction that nearly all that comes has come before. Where many webhooks have their part in a backlog, each gets its
-// turn as it is.
+// holdsUp tells whether a few webhooks' messages stand before all others': many that wait or take long, or so many of an
+// open transaction that nearly all that comes has come before. Where many webhooks have their part in a backlog, each gets
+// its turn as it is.
 func (b *backlog) holdsUp() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.pending < manyPending && b.again < lookedAt/2 {
+	if b.seen < leastSeen || !b.long && b.again < max(manyAgain, b.seen/2) {
 		return false
 	}
 	theirs := 0
 	for id, n := range b.counts {
-		if id != 0 && n >= lookedAt/large {
+		if id != 0 && b.much(n) {
 			theirs += n
 		}
 	}
-	return theirs >= lookedAt/2
+	return theirs >= b.seen/2
 }
+
+func (b *backlog) much(n int) bool { return n >= max(some, b.seen/large) }
 
 // of tells whether the webhook is one of those.
 func (b *backlog) of(webhookID int32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.counts[webhookID] >= lookedAt/large
+	return b.much(b.counts[webhookID])
 }

@@ -2,20 +2,21 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// come has so many messages come, of each webhook in turn.
+// come has so many new messages come, of each webhook in turn.
 func (b *backlog) come(n, pending int, webhooks ...int32) {
 	for i := range n {
-		b.came(webhooks[i%len(webhooks)], uint64(pending), false)
+		b.came(webhooks[i%len(webhooks)], 0, uint64(pending), false)
 	}
 }
 
 func TestAFewWebhooksHoldUpOthersWithALongBacklog(t *testing.T) {
 	var b backlog
-	b.come(lookedAt/2-1, manyPending, 1)
+	b.come(leastSeen-1, manyPending, 1)
 	require.False(t, b.holdsUp(), "too little was seen")
 	b.come(1, manyPending, 1)
 	require.True(t, b.holdsUp())
@@ -30,6 +31,18 @@ func TestAFewWebhooksHoldUpOthersWithALongBacklog(t *testing.T) {
 	require.False(t, b.holdsUp())
 	b.come(1, manyPending, 1)
 	require.False(t, b.holdsUp(), "it is forgotten")
+}
+
+func TestAFewMessagesThatTakeLongHoldUpOthers(t *testing.T) {
+	var b backlog
+	b.come(leastSeen, 1, 1)
+	require.False(t, b.holdsUp())
+	b.came(1, longWait, 1, false)
+	require.True(t, b.holdsUp())
+	b.came(1, longWait, 0, false)
+	require.False(t, b.holdsUp(), "nothing is behind it")
+	b.came(1, time.Hour, 1, true)
+	require.False(t, b.holdsUp(), "it has waited for its next try")
 }
 
 func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
@@ -51,14 +64,16 @@ func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
 
 func TestWhatComesAgainAndAgainHoldsUpOthers(t *testing.T) {
 	var b backlog
-	for range lookedAt / 2 {
+	for range manyAgain {
 		require.False(t, b.holdsUp())
-		b.came(1, 0, true)
+		b.came(1, 0, 0, true)
 	}
 	require.True(t, b.holdsUp())
-	b.come(lookedAt/2, 0, 1)
+	b.come(manyAgain, 0, 1)
 	require.True(t, b.holdsUp())
-	b.come(1, 0, 1)
+	b.come(2, 0, 1)
+	require.False(t, b.holdsUp())
+	b.come(lookedAt, 0, 1)
 	require.False(t, b.holdsUp())
 }
 

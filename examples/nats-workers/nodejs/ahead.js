@@ -22,7 +22,11 @@ const mostLater = 4096;
 // no use to read: what was stored meanwhile is left to the consumer.
 const outrun = 1000;
 const mostBehind = 5000;
-// For a server that does not let itself be read.
+// How long, in ms, a process leaves another one's part to it before it looks what has
+// become of that: a process that lives need not get as far, be able to read or be of a
+// version that does.
+const standIn = 2000;
+// For a server that does not let itself be read, and between two backlogs.
 const aheadPause = 10_000;
 
 /**
@@ -34,10 +38,12 @@ const aheadPause = 10_000;
  * @param {AbortSignal} signal
  */
 export async function readAhead(w, signal) {
+  let r = new Reading(w);
   while (await sleep(signal, aheadEvery)) {
     if (!w.place || !heldUp(w)) continue;
+    if (performance.now() - r.ended > aheadPause) r = new Reading(w);
     try {
-      await passBacklog(w, signal);
+      await passBacklog(w, signal, r).finally(() => { r.ended = performance.now(); });
     } catch (err) {
       if (signal.aborted || err instanceof Ended) return;
       w.nats.say("cannot read past a backlog", said(err), { stream: w.cfg.stream });
@@ -54,9 +60,9 @@ const heldUp = (w) => w.halted > 0 || w.backlog.holdsUp();
  * consumer that has halted.
  * @param {Worker} w
  * @param {AbortSignal} signal
+ * @param {Reading} r
  */
-async function passBacklog(w, signal) {
-  const r = new Reading(w);
+async function passBacklog(w, signal, r) {
   let n = 1;
   while (heldUp(w)) {
     if (r.next === 0 || w.halted === 0 && w.link.now() - r.last > outrun) {
@@ -68,9 +74,7 @@ async function passBacklog(w, signal) {
     r.halted = w.halted > 0;
     const room = await w.load.room(signal, w.link.nc?.info?.max_payload ?? 0);
     const { messages, more } = await r.read(Math.min(n, room));
-    for (const read of messages) {
-      await carryEarly(w, signal, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms)));
-    }
+    for (const { read, again } of messages) await carryEarly(w, signal, r, read, again);
     if (more) {
       n = Math.min(2 * n, mostAhead);
     } else {
@@ -83,14 +87,22 @@ async function passBacklog(w, signal) {
 
 /**
  * Sets a message on its way that is for this process and not of the backlog itself.
+ * Where it was to be read again it is this process's, whoever's it was.
  * @param {Worker} w
  * @param {AbortSignal} signal
- * @param {Early} msg
+ * @param {Reading} r
+ * @param {StoredMsg} read
+ * @param {boolean} again
  */
-async function carryEarly(w, signal, msg) {
-  if (!w.place || msg.sequence % w.place.of !== w.place.index) return;
-  const opened = open(w, msg);
-  if (w.halted === 0 && w.backlog.of(opened.e.webhookID)) return;
+async function carryEarly(w, signal, r, read, again) {
+  const opened = open(w, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms)));
+  if (!w.place || w.halted === 0 && w.backlog.of(opened.e.webhookID)) return;
+  const { index, of } = w.place;
+  const turn = (read.seq % of + of - index) % of; // how many come before this process with it
+  if (turn > 0 && !again) {
+    if (turn === 1) r.again(read.seq, standIn);
+    return;
+  }
   await w.slots.ahead.enter(signal);
   w.busy.go(() => carry(w, opened, w.slots.ahead));
 }
@@ -100,7 +112,8 @@ class Reading {
   next = 0; // nothing was read from here on
   last = -Infinity; // when the newest that was read was stored, on the server's clock
   halted = false; // it follows a consumer that has halted
-  /** To be read once more. @type {{sequence: number, at: number}[]} */
+  ended = -Infinity; // when there was no backlog any more; soon after that it goes on where it was
+  /** To be read once more. @type {{sequence: number, at: number, again: boolean}[]} */
   #later = [];
 
   /** @param {Worker} w */
@@ -112,7 +125,12 @@ class Reading {
 
   /** Has a message read once more after a while, where there is room. @param {number} sequence @param {number} ms */
   again(sequence, ms) {
-    if (this.#later.length < mostLater) this.#later.push({ sequence, at: performance.now() + ms });
+    this.#look({ sequence, at: performance.now() + ms, again: true });
+  }
+
+  /** @param {{sequence: number, at: number, again: boolean}} d */
+  #look(d) {
+    if (this.#later.length < mostLater) this.#later.push(d);
   }
 
   /** Takes out those whose time has come. */
@@ -120,7 +138,7 @@ class Reading {
     const now = performance.now();
     const due = this.#later.filter((d) => d.at <= now).slice(0, mostAhead);
     if (due.length > 0) this.#later = this.#later.filter((d) => !due.includes(d));
-    return due.map((d) => d.sequence);
+    return due;
   }
 
   /**
@@ -131,17 +149,23 @@ class Reading {
   async read(n) {
     const expected = this.next + n;
     const get = (/** @type {MsgRequest & {next_by_subj?: string}} */ query) => this.jsm.streams.getMessage(this.stream, query);
-    const [first, ...rest] = await Promise.all([
+    const due = this.#due();
+    const found = await Promise.all([
       // The one that passes a gap, however large.
       get({ seq: this.next, next_by_subj: this.subject }),
       ...Array.from({ length: n - 1 }, (_, i) => get({ seq: this.next + 1 + i })),
-      ...this.#due().map((seq) => get({ seq })),
+      ...due.map((d) => get({ seq: d.sequence })),
     ]);
-    const found = [first, ...rest.slice(0, n - 1)];
-    this.#pass(found);
-    const others = rest.filter((read, i) => i >= n - 1 || read?.seq !== first?.seq);
-    const messages = [first, ...others].filter((read) => read !== null && matchesAny(this.subject, [read.subject]));
-    return { messages: /** @type {StoredMsg[]} */ (messages), more: this.next >= expected };
+    this.#pass(found.slice(0, n));
+    /** @type {{read: StoredMsg, again: boolean}[]} */
+    const messages = [];
+    found.forEach((read, i) => {
+      const twice = i > 0 && i < n && read?.seq === found[0]?.seq;
+      if (read && !twice && matchesAny(this.subject, [read.subject])) {
+        messages.push({ read, again: i >= n && due[i - n].again });
+      }
+    });
+    return { messages, more: this.next >= expected };
   }
 
   /**
@@ -158,7 +182,9 @@ class Reading {
       }
     }
     found.forEach((read, i) => {
-      if (!read && from + i < this.next && from + i > (found[0]?.seq ?? 0)) this.again(from + i, 0);
+      if (!read && from + i < this.next && from + i > (found[0]?.seq ?? 0)) {
+        this.#look({ sequence: from + i, at: 0, again: false });
+      }
     });
   }
 }

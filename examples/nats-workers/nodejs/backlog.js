@@ -1,13 +1,24 @@
-/** So many messages behind the last one are a backlog. Fewer are passed in no time. */
+/**
+ * So many messages behind the last one are a backlog. Fewer are passed in no time, unless
+ * they are large or slow: then the last one has waited for as long as longWait, in ms.
+ */
 export const manyPending = 500;
-/** From how many messages, the last ones, a worker tells whose backlog it is. */
+export const longWait = 1000;
+/**
+ * From how many messages at most, the last ones, a worker tells whose backlog it is, and
+ * leastSeen from how many at least.
+ */
 export const lookedAt = 1024;
-/** The part of them, one in so many, with which a webhook holds up others. */
+export const leastSeen = 64;
+/** The part of them, one in so many, with which a webhook holds up others; of few it takes some. */
 export const large = 64;
+const some = 4;
+/** So many that come before what is new, again and again. */
+export const manyAgain = 128;
 
 /** What the group's consumer has before it, as the messages tell that it delivers. */
 export class Backlog {
-  #pending = 0;
+  #long = false;
   /** The last messages, a ring. @type {{webhookID: number, again: boolean}[]} */
   #recent = [];
   #at = 0;
@@ -16,12 +27,12 @@ export class Backlog {
   #again = 0; // of those in it that came before
 
   /**
-   * Notes a message, how many are behind it, and whether it came before: such come
-   * before what is new.
-   * @param {number} webhookID @param {number} pending @param {boolean} again
+   * Notes a message, how old it is in ms and how many are behind it, and whether it came
+   * before: such come before what is new.
+   * @param {number} webhookID @param {number} age @param {number} pending @param {boolean} again
    */
-  came(webhookID, pending, again) {
-    this.#pending = pending;
+  came(webhookID, age, pending, again) {
+    this.#long = pending >= manyPending || pending > 0 && !again && age >= longWait;
     const old = this.#recent[this.#at];
     if (old) this.#count(old, -1);
     this.#recent[this.#at] = { webhookID, again };
@@ -39,27 +50,34 @@ export class Backlog {
 
   /** Notes that nothing is there to be delivered. */
   over() {
-    this.#pending = this.#again = 0;
+    this.#long = false;
+    this.#again = this.#at = 0;
     this.#recent = [];
     this.#counts.clear();
   }
 
   /**
-   * Tells whether a few webhooks' messages stand before all others': many that wait, or
-   * so many of an open transaction that nearly all that comes has come before. Where many
-   * webhooks have their part in a backlog, each gets its turn as it is.
+   * Tells whether a few webhooks' messages stand before all others': many that wait or take
+   * long, or so many of an open transaction that nearly all that comes has come before. Where
+   * many webhooks have their part in a backlog, each gets its turn as it is.
    */
   holdsUp() {
-    if (this.#pending < manyPending && this.#again < lookedAt / 2) return false;
+    const seen = this.#recent.length;
+    if (seen < leastSeen || !this.#long && this.#again < Math.max(manyAgain, seen / 2)) return false;
     let theirs = 0;
     for (const [id, n] of this.#counts) {
-      if (id !== 0 && n >= lookedAt / large) theirs += n;
+      if (id !== 0 && this.#much(n)) theirs += n;
     }
-    return theirs >= lookedAt / 2;
+    return theirs >= Math.floor(seen / 2);
+  }
+
+  /** @param {number} n */
+  #much(n) {
+    return n >= Math.max(some, Math.floor(this.#recent.length / large));
   }
 
   /** Tells whether the webhook is one of those. @param {number} webhookID */
   of(webhookID) {
-    return (this.#counts.get(webhookID) ?? 0) >= lookedAt / large;
+    return this.#much(this.#counts.get(webhookID) ?? 0);
   }
 }

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Backlog, large, lookedAt, manyPending } from "../backlog.js";
+import { Backlog, large, leastSeen, longWait, lookedAt, manyAgain, manyPending } from "../backlog.js";
 
-/** Has so many messages come, of each webhook in turn. @param {Backlog} b @param {number} n @param {number} pending @param {number[]} webhooks */
+/** Has so many new messages come, of each webhook in turn. @param {Backlog} b @param {number} n @param {number} pending @param {number[]} webhooks */
 function come(b, n, pending, ...webhooks) {
-  for (let i = 0; i < n; i++) b.came(webhooks[i % webhooks.length], pending, false);
+  for (let i = 0; i < n; i++) b.came(webhooks[i % webhooks.length], 0, pending, false);
 }
 
 test("a few webhooks hold up others with a long backlog", () => {
   const b = new Backlog();
-  come(b, lookedAt / 2 - 1, manyPending, 1);
+  come(b, leastSeen - 1, manyPending, 1);
   assert.equal(b.holdsUp(), false, "too little was seen");
   come(b, 1, manyPending, 1);
   assert.equal(b.holdsUp(), true);
@@ -25,6 +25,18 @@ test("a few webhooks hold up others with a long backlog", () => {
   assert.equal(b.holdsUp(), false);
   come(b, 1, manyPending, 1);
   assert.equal(b.holdsUp(), false, "it is forgotten");
+});
+
+test("a few messages that take long hold up others", () => {
+  const b = new Backlog();
+  come(b, leastSeen, 1, 1);
+  assert.equal(b.holdsUp(), false);
+  b.came(1, longWait, 1, false);
+  assert.equal(b.holdsUp(), true);
+  b.came(1, longWait, 0, false);
+  assert.equal(b.holdsUp(), false, "nothing is behind it");
+  b.came(1, 3_600_000, 1, true);
+  assert.equal(b.holdsUp(), false, "it has waited for its next try");
 });
 
 test("where many have a backlog nobody is passed", () => {
@@ -42,14 +54,16 @@ test("where many have a backlog nobody is passed", () => {
 
 test("what comes again and again holds up others", () => {
   const b = new Backlog();
-  for (let i = 0; i < lookedAt / 2; i++) {
+  for (let i = 0; i < manyAgain; i++) {
     assert.equal(b.holdsUp(), false);
-    b.came(1, 0, true);
+    b.came(1, 0, 0, true);
   }
   assert.equal(b.holdsUp(), true);
-  come(b, lookedAt / 2, 0, 1);
+  come(b, manyAgain, 0, 1);
   assert.equal(b.holdsUp(), true);
-  come(b, 1, 0, 1);
+  come(b, 2, 0, 1);
+  assert.equal(b.holdsUp(), false);
+  come(b, lookedAt, 0, 1);
   assert.equal(b.holdsUp(), false);
 });
 
