@@ -155,6 +155,9 @@ BEGIN
       AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_receipts r
                       WHERE r.webhook_id = p_webhook_ids[i] AND r.message_id = p_message_ids[i] AND r.redelivery = 0
                         AND r.state = 'done' AND r.stream = p_streams[i] AND r.sequence = p_sequences[i])
+      AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                      WHERE q.webhook_id = p_webhook_ids[i] AND q.message_id = p_message_ids[i] AND q.redelivery = 0
+                        AND q.lease_call = -p_sequences[i])
     ORDER BY i;
 END
 $$;

@@ -10,11 +10,12 @@ AS $$
         FROM @extschema@.rule_nats_consumer_stats s
         JOIN @extschema@.rule_nats_consumer_stats me
           ON me.stream_name = s.stream_name AND me.queue_group = s.queue_group AND me.consumer_name = p_consumer AND me.active
-        -- Three heartbeats. Who is dead has its part read by nobody for so long.
+        -- Three heartbeats. Who is dead leaves its part to another one for so long.
         WHERE s.active AND s.last_active_at > clock_timestamp() - interval '15 s'
           -- A process that takes from the queue alone counts itself under its name.
           AND NOT EXISTS (SELECT FROM @extschema@.rule_nats_consumer_stats q
-                          WHERE q.consumer_name = s.consumer_name AND q.stream_name = 'rule_webhook_queue' AND q.active)
+                          WHERE q.consumer_name = s.consumer_name AND q.stream_name = 'rule_webhook_queue' AND q.active
+                            AND q.last_active_at > clock_timestamp() - interval '15 s')
         WINDOW w AS (PARTITION BY s.stream_name)) p
     WHERE p.consumer_name = p_consumer
 $$;

@@ -30,6 +30,8 @@ SELECT message_id, action, try FROM rule_worker_claim('q', 10, '{WEBHOOKS}');
 SELECT verdict, reason FROM t.admit('s', t.message('both', 'b'));
 SELECT * FROM t.report('q', t.of_row('b', 'answered', 200));
 SELECT verdict, reason FROM t.admit('s', t.message('both', 'b'));
+-- The first one's message came again, and was no second copy.
+SELECT message_id, reason FROM rule_webhook_drops;
 
 -- A failed try on the stream's way leaves the row to the stream; a long delay to the queue.
 SELECT t.put('c', 'stream', '0', '30 seconds') IS NOT NULL AS put;

@@ -94,6 +94,10 @@ FROM rule_worker_heartbeat('queue-only', '[{"stream": "rule_webhook_queue", "gro
 SELECT c.consumer, lost -> 'places' AS places
 FROM unnest('{p3, p1, other}'::text[]) AS c (consumer)
 CROSS JOIN LATERAL rule_worker_heartbeat(c.consumer, '[]', '{}');
+-- Nor does one count as such for ever whose process was killed and whose name another one has.
+UPDATE rule_nats_consumer_stats SET last_active_at = now() - interval '16 seconds' WHERE stream_name = 'rule_webhook_queue';
+SELECT lost -> 'places' AS renamed
+FROM rule_worker_heartbeat('queue-only', '[{"stream": "WEBHOOKS", "group": "g"}]', '{}');
 
 SELECT rule_webhook_delete(webhook_id) FROM rule_webhooks;
 DELETE FROM rule_nats_consumer_stats;
