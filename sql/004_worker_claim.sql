@@ -79,17 +79,20 @@ COMMENT ON FUNCTION @extschema@._rule_config_of(integer) IS
 CREATE OR REPLACE FUNCTION @extschema@._rule_streams_reached(p_consumer text, p_streams text[])
 RETURNS void LANGUAGE plpgsql
 AS $$
-BEGIN
+DECLARE
     -- Once in 5 s is enough to tell an outage of 60 s.
-    INSERT INTO @extschema@.rule_nats_consumer_stats AS s (stream_name, consumer_name, last_active_at, reached_at)
-    SELECT t.name, p_consumer, clock_timestamp(), clock_timestamp()
-    FROM (SELECT DISTINCT u.name FROM unnest(p_streams) AS u (name) WHERE u.name <> '') t
-    WHERE NOT EXISTS (
-        SELECT FROM @extschema@.rule_nats_consumer_stats s
-        WHERE s.stream_name = t.name AND s.consumer_name = p_consumer
-          AND s.reached_at > clock_timestamp() - interval '5 seconds')
-    ORDER BY t.name
-    ON CONFLICT (stream_name, consumer_name) DO UPDATE SET reached_at = excluded.reached_at;
+    v_due text[] := ARRAY(
+        SELECT u.name FROM unnest(p_streams) AS u (name)
+        WHERE u.name <> '' AND NOT EXISTS (
+            SELECT FROM @extschema@.rule_nats_consumer_stats s
+            WHERE s.stream_name = u.name AND s.consumer_name = p_consumer
+              AND s.reached_at > clock_timestamp() - interval '5 seconds'));
+    v_rows integer[];
+BEGIN
+    IF v_due <> '{}' THEN
+        v_rows := @extschema@._rule_worker_rows(p_consumer, v_due);
+        UPDATE @extschema@.rule_nats_consumer_stats s SET reached_at = clock_timestamp() WHERE s.consumer_id = ANY (v_rows);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_streams_reached(text, text[]) IS

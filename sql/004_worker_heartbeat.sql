@@ -13,7 +13,6 @@ DECLARE
     v_redeliveries integer[];
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
-    PERFORM @extschema@._rule_worker_totals(p_consumer, p_totals);
     IF jsonb_typeof(p_holds -> 'unanswered') = 'array' THEN
         PERFORM @extschema@._rule_claims_unanswered(p_consumer, ARRAY(
             SELECT @extschema@._rule_json_count(c) FROM jsonb_array_elements(p_holds -> 'unanswered') c));
@@ -50,6 +49,7 @@ BEGIN
     UPDATE @extschema@.rule_webhook_receipts r SET lease_until = v_now + mine.lease FROM mine
     WHERE r.webhook_id = mine.webhook_id AND r.message_id = mine.message_id AND r.redelivery = mine.redelivery;
 
+    PERFORM @extschema@._rule_worker_totals(p_consumer, p_totals);
     RETURN QUERY SELECT 'go on', jsonb_build_object(
         -- A worker stamps requests by its own clock, and receivers refuse them when that is wrong.
         'now_ms', floor(1000 * extract(epoch FROM clock_timestamp()))::bigint,
@@ -76,24 +76,25 @@ COMMENT ON FUNCTION @extschema@.rule_worker_heartbeat(text, jsonb, jsonb) IS
 CREATE OR REPLACE FUNCTION @extschema@._rule_worker_totals(p_consumer text, p_totals jsonb)
 RETURNS void LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_totals jsonb := CASE jsonb_typeof(p_totals) WHEN 'array' THEN p_totals ELSE '[]' END;
+    v_rows integer[] := @extschema@._rule_worker_rows(
+        p_consumer, ARRAY(SELECT t ->> 'stream' FROM jsonb_array_elements(v_totals) t));
 BEGIN
-    INSERT INTO @extschema@.rule_nats_consumer_stats AS s
-        (stream_name, consumer_name, queue_group, messages_delivered, messages_acknowledged, messages_pending,
-         messages_redelivered, avg_processing_time_ms, last_active_at, active)
-    SELECT DISTINCT ON (t ->> 'stream') t ->> 'stream', p_consumer, t ->> 'group',
-           coalesce(@extschema@._rule_json_count(t -> 'delivered'), 0), coalesce(@extschema@._rule_json_count(t -> 'acknowledged'), 0),
-           coalesce(@extschema@._rule_json_count(t -> 'pending'), 0), coalesce(@extschema@._rule_json_count(t -> 'redelivered'), 0),
-           CASE WHEN t ->> 'avg_ms' ~ '^[0-9]{1,12}(\.[0-9]+)?$' THEN round((t ->> 'avg_ms')::numeric, 3) END,
-           clock_timestamp(), t -> 'active' IS DISTINCT FROM 'false'::jsonb
-    FROM jsonb_array_elements(CASE jsonb_typeof(p_totals) WHEN 'array' THEN p_totals ELSE '[]' END) t
-    WHERE t ->> 'stream' <> ''
-    ORDER BY t ->> 'stream'
-    ON CONFLICT (stream_name, consumer_name) DO UPDATE
-    SET queue_group = coalesce(excluded.queue_group, s.queue_group), messages_delivered = excluded.messages_delivered,
-        messages_acknowledged = excluded.messages_acknowledged, messages_pending = excluded.messages_pending,
-        messages_redelivered = excluded.messages_redelivered,
-        avg_processing_time_ms = coalesce(excluded.avg_processing_time_ms, s.avg_processing_time_ms),
-        last_active_at = excluded.last_active_at, active = excluded.active, updated_at = now();
+    UPDATE @extschema@.rule_nats_consumer_stats s
+    SET queue_group = coalesce(t.queue_group, s.queue_group), messages_delivered = t.delivered,
+        messages_acknowledged = t.acknowledged, messages_pending = t.pending, messages_redelivered = t.redelivered,
+        avg_processing_time_ms = coalesce(t.avg_ms, s.avg_processing_time_ms),
+        last_active_at = clock_timestamp(), active = t.active, updated_at = now()
+    FROM (SELECT DISTINCT ON (t ->> 'stream') t ->> 'stream' AS stream_name, t ->> 'group' AS queue_group,
+                 coalesce(@extschema@._rule_json_count(t -> 'delivered'), 0) AS delivered,
+                 coalesce(@extschema@._rule_json_count(t -> 'acknowledged'), 0) AS acknowledged,
+                 coalesce(@extschema@._rule_json_count(t -> 'pending'), 0) AS pending,
+                 coalesce(@extschema@._rule_json_count(t -> 'redelivered'), 0) AS redelivered,
+                 CASE WHEN t ->> 'avg_ms' ~ '^[0-9]{1,12}(\.[0-9]+)?$' THEN round((t ->> 'avg_ms')::numeric, 3) END AS avg_ms,
+                 t -> 'active' IS DISTINCT FROM 'false'::jsonb AS active
+          FROM jsonb_array_elements(v_totals) t) t
+    WHERE s.consumer_id = ANY (v_rows) AND s.stream_name = t.stream_name;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_worker_totals(text, jsonb) IS

@@ -8,16 +8,16 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_source_id uuid;
+    v_rows integer[];
     v_wanted jsonb := '{}';
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
     PERFORM @extschema@._rule_check_name(p_group, 'queue group');
     v_source_id := (@extschema@._rule_source()).source_id;
-    INSERT INTO @extschema@.rule_nats_consumer_stats AS s (stream_name, consumer_name, queue_group, last_active_at)
-    SELECT t.name, p_consumer, p_group, clock_timestamp()
-    FROM (SELECT DISTINCT u.name FROM unnest(p_streams) AS u (name) WHERE u.name <> '') t ORDER BY t.name
-    ON CONFLICT (stream_name, consumer_name)
-    DO UPDATE SET queue_group = excluded.queue_group, last_active_at = excluded.last_active_at, active = true, updated_at = now();
+    v_rows := @extschema@._rule_worker_rows(p_consumer, p_streams);
+    UPDATE @extschema@.rule_nats_consumer_stats s
+    SET queue_group = p_group, last_active_at = clock_timestamp(), active = true, updated_at = now()
+    WHERE s.consumer_id = ANY (v_rows);
     IF cardinality(p_streams) > 0 THEN
         v_wanted := @extschema@._rule_stream_definitions(p_streams, v_source_id);
     END IF;
