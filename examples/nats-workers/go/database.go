@@ -126,7 +126,8 @@ func atFault(err error) bool {
 	if !errors.As(err, &pg) {
 		return false
 	}
-	switch pg.Code[:2] {
+	// Postgres always says one; what stands before it need not.
+	switch pg.Code[:min(len(pg.Code), 2)] {
 	case "21", "22", "23", "54", "P0": // 54: more than Postgres takes at once
 		return true
 	}

@@ -31,7 +31,7 @@ func (c *config) refusedBy(pg *pgconn.PgError, connected bool) error {
 		return wrong("DATABASE_URL", "names a role without rights (%s); grant it rule_engine_worker", pg.Message)
 	case connected:
 		return nil
-	case code[:2] == "28", code == "3D000", code == "42501":
+	case strings.HasPrefix(code, "28"), code == "3D000", code == "42501":
 		return wrong("DATABASE_URL", "is refused by the server: %s", pg.Message)
 	case code == "42704", code == "22023", code == "55P02", code == "42601", strings.HasPrefix(pg.Message, poolerRefuses):
 		// Of a password among the parameters what stands behind a space or a & is one, too.

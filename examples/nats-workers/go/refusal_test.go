@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// plainServer answers that it has no TLS, and closes.
-func plainServer(t *testing.T) (port int) {
+// answering is a server that says this to what it is asked first, and closes.
+func answering(t *testing.T, answer string) (port int) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -21,8 +21,8 @@ func plainServer(t *testing.T) (port int) {
 			if err != nil {
 				return
 			}
-			_, _ = client.Read(make([]byte, 8))
-			_, _ = client.Write([]byte{'N'})
+			_, _ = client.Read(make([]byte, 1024))
+			_, _ = client.Write([]byte(answer))
 			_ = client.Close()
 		}
 	}()
@@ -30,7 +30,7 @@ func plainServer(t *testing.T) (port int) {
 }
 
 func TestNoTLSIsARefusalOnlyWhereItIsAskedForAndNoOtherServerIsAway(t *testing.T) {
-	plain := plainServer(t)
+	plain := answering(t, "N")
 	const away = 1
 	refusal := func(mode string, ports ...int) error {
 		url := fmt.Sprintf("host=127.0.0.1 port=%d", ports[0])
@@ -47,4 +47,13 @@ func TestNoTLSIsARefusalOnlyWhereItIsAskedForAndNoOtherServerIsAway(t *testing.T
 	require.NoError(t, refusal("allow", plain))
 	require.NoError(t, refusal("require", plain, away))
 	require.NoError(t, refusal("require", away))
+}
+
+func TestAnErrorOfTheServerWithoutASQLSTATEProvesNothing(t *testing.T) {
+	message := "SFATAL\x00Mtoo many clients\x00\x00"
+	port := answering(t, "E\x00\x00\x00"+string(rune(len(message)+4))+message)
+	_, err := pgx.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d connect_timeout=5 user=u dbname=d sslmode=disable", port))
+	require.ErrorContains(t, err, "too many clients")
+	require.NoError(t, (&config{}).refusal(err))
+	require.False(t, atFault(err))
 }
