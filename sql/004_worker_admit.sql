@@ -89,13 +89,16 @@ BEGIN
                 v_waits[i] := CASE v_verdicts[i] WHEN 'wait' THEN v_waits[i] END;
             END IF;
         ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
-            v_problems[i] := coalesce(v_problems[i], 'no such webhook');
+            v_problems[i] := coalesce(v_problems[i], 'no such webhook: ' || v_webhook_ids[i]);
             IF v_payloads[i] IS NULL THEN
                 v_verdicts[i] := 'payload';
                 v_reasons[i] := v_problems[i];
             ELSE
-                PERFORM @extschema@._rule_stranger_keep(v_message_ids[i], v_streams[i], v_sequences[i],
-                                                        v_payloads[i], v_problems[i]);
+                PERFORM @extschema@._rule_stranger_keep(
+                    v_message_ids[i], v_streams[i], v_sequences[i],
+                    -- Asked once more, it may have waited for Postgres, and has been of this age ever since.
+                    CASE WHEN p_messages -> (i - 1) -> 'repeated' IS DISTINCT FROM 'true' THEN v_ages[i] END,
+                    v_payloads[i], v_problems[i]);
                 v_verdicts[i] := 'drop';
                 v_reasons[i] := 'dead letter: ' || v_problems[i];
             END IF;

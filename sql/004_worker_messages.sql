@@ -70,22 +70,27 @@ COMMENT ON FUNCTION @extschema@._rule_payload_json(bytea) IS
     'Internal: the same as jsonb, NULL where jsonb refuses it.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_stranger_keep(
-    p_message_id text, p_stream text, p_sequence bigint, p_base64 text, p_problem text)
+    p_message_id text, p_stream text, p_sequence bigint, p_age_ms bigint, p_base64 text, p_problem text)
 RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
     v_bytes bytea := @extschema@._rule_payload_bytes(p_base64);
     v_json jsonb := @extschema@._rule_payload_json(v_bytes);
     v_message_id text := coalesce(p_message_id, format('%s:%s', coalesce(p_stream, 'unknown'), coalesce(p_sequence, 0)));
+    -- Where it lies: messages of one id can be alike in all else.
+    v_error text := p_problem || coalesce('; message ' || p_sequence || ' of stream ' || p_stream, '');
 BEGIN
-    -- An ack that was lost brings the same message again.
+    -- An ack that was lost brings the same message again. What was stored after the row was made is another one, of a stream that
+    -- was made anew; a minute is for the way here.
     IF NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.webhook_id IS NULL AND q.message_id = v_message_id AND q.error_message = p_problem
-                     AND (q.payload = v_json OR q.payload_bytes = CASE WHEN v_json IS NULL THEN v_bytes END)) THEN
+                   WHERE q.webhook_id IS NULL AND q.message_id = v_message_id AND q.error_message = v_error
+                     AND (q.payload = v_json OR q.payload_bytes = CASE WHEN v_json IS NULL THEN v_bytes END)
+                     AND (p_age_ms IS NULL
+                          OR 1000 * extract(epoch FROM clock_timestamp() - q.created_at) < p_age_ms + 60000)) THEN
         INSERT INTO @extschema@.rule_webhook_queue (message_id, payload, payload_bytes, status, error_message, completed_at)
-        VALUES (v_message_id, v_json, CASE WHEN v_json IS NULL THEN v_bytes END, 'failed', p_problem, clock_timestamp());
+        VALUES (v_message_id, v_json, CASE WHEN v_json IS NULL THEN v_bytes END, 'failed', v_error, clock_timestamp());
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_stranger_keep(text, text, bigint, text, text) IS
+COMMENT ON FUNCTION @extschema@._rule_stranger_keep(text, text, bigint, bigint, text, text) IS
     'Internal: keeps a message that belongs to no webhook as a dead letter.';

@@ -101,8 +101,9 @@ BEGIN
         IF v_committed[i] AND v_known[i] THEN
             v_candidates := v_candidates || i;
         ELSIF v_committed[i] THEN
-            PERFORM @extschema@._rule_stranger_keep(v_message_ids[i], v_streams[i], v_sequences[i], v_payloads[i], 'no such webhook');
-            v_reasons[i] := 'dead letter: no such webhook';
+            v_reasons[i] := 'no such webhook: ' || v_webhook_ids[i];
+            PERFORM @extschema@._rule_stranger_keep(v_message_ids[i], v_streams[i], v_sequences[i], v_ages[i], v_payloads[i], v_reasons[i]);
+            v_reasons[i] := 'dead letter: ' || v_reasons[i];
         END IF;
     END LOOP;
     -- As messages of which a worker has more than it takes.

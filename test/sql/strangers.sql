@@ -37,6 +37,19 @@ SELECT verdict, reason FROM rule_worker_admit('w', jsonb_build_array(
     '{"message_id": "m4", "payload": ""}'::jsonb, '{"message_id": "m4", "payload": "/wA="}'::jsonb,
     '{"message_id": "m4", "payload": "!"}'::jsonb));
 SELECT message_id, payload, payload_bytes, error_message FROM rule_webhook_dead_letters WHERE error_message = 'no webhook id' AND payload IS NULL ORDER BY queue_id;
+-- Messages of one id and payload are told apart by their webhook and by where they lie in the stream.
+CREATE FUNCTION t.strange(p_webhook_id integer, p_sequence bigint, p_age_ms bigint, p_more jsonb DEFAULT '{}') RETURNS text LANGUAGE sql AS
+$$ SELECT reason FROM rule_worker_admit('w', jsonb_build_array(jsonb_build_object('webhook_id', p_webhook_id, 'message_id', 'alike',
+       'source_id', (SELECT source_id FROM rule_engine_source), 'stream', 'WEBHOOKS', 'sequence', p_sequence, 'age_ms', p_age_ms,
+       'payload', 'e30=') || p_more)) $$;
+SELECT t.strange(2000000000, 21, 5), t.strange(2000000001, 22, 5), t.strange(2000000000, 23, 5), t.strange(2000000000, 23, 5, '{"stream": "OTHER"}');
+SELECT error_message FROM rule_webhook_dead_letters WHERE message_id = 'alike' ORDER BY queue_id;
+-- The same one is known by its age, also after it has waited for Postgres; a younger one is of a stream that was made anew.
+UPDATE rule_webhook_queue SET created_at = now() - interval '1 hour' WHERE message_id = 'alike';
+SELECT count(t.strange(2000000000, 21, a, m)) FROM (VALUES (3600005, '{}'::jsonb), (999999999999999, '{}'), (5, '{"repeated": true}')) AS v (a, m);
+SELECT count(*) AS kept FROM rule_webhook_dead_letters WHERE message_id = 'alike';
+SELECT count(t.strange(2000000000, 21, 5)) FROM generate_series(1, 2);
+SELECT count(*) AS kept FROM rule_webhook_dead_letters WHERE message_id = 'alike';
 -- A message id is what a publish takes, by the golden file: no control character and no outer white space beyond ASCII either.
 -- Text has no NUL.
 \getenv tests PG_ABS_SRCDIR
