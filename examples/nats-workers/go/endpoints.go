@@ -29,23 +29,22 @@ type endpoint struct {
 	told time.Time
 }
 
-func (ep *endpoint) recalls(e *event) bool { return ep.shut && e.taken.Before(ep.told) }
-
 // endpoints keeps a copy of all endpoints. It asks for what changed since a
 // snapshot of the database, never since a time: a commit that was late would
 // be missed for ever.
 type endpoints struct {
-	db   *database
-	held *holdings
-	byID atomic.Pointer[map[int32]*endpoint]
+	db      *database
+	held    *holdings
+	windows *windows
+	byID    atomic.Pointer[map[int32]*endpoint]
 
 	mu    sync.Mutex // one refresh at a time
 	mark  string
 	round atomic.Int64 // finished refreshes
 }
 
-func newEndpoints(db *database, held *holdings) *endpoints {
-	e := &endpoints{db: db, held: held}
+func newEndpoints(db *database, held *holdings, windows *windows) *endpoints {
+	e := &endpoints{db: db, held: held, windows: windows}
 	e.byID.Store(&map[int32]*endpoint{})
 	return e
 }
@@ -69,6 +68,12 @@ func (e *endpoints) get(ctx context.Context, id int32) (*endpoint, error) {
 		return nil, err
 	}
 	return (*e.byID.Load())[id], nil
+}
+
+// recalls tells by the last refresh whether an event is not to be sent any more.
+func (e *endpoints) recalls(ev *event) bool {
+	ep := (*e.byID.Load())[ev.webhookID]
+	return ev.leaseEnd.Load() == 0 || ep != nil && ep.shut && ev.taken.Before(ep.told)
 }
 
 func (e *endpoints) refresh(ctx context.Context) error {
@@ -111,6 +116,12 @@ func (e *endpoints) refresh(ctx context.Context) error {
 		e.held.recall(gone)
 	}
 	e.byID.Store(&fresh)
+	// The requests before it may take long.
+	for _, r := range rows {
+		if !r.enabled {
+			e.windows.recall(r.webhookID)
+		}
+	}
 	return nil
 }
 

@@ -39,7 +39,7 @@ type window struct {
 	size   int
 	busy   int         // requests under way
 	held   int         // events in hand, those under way included
-	turns  []chan bool // events in hand that wait to be sent
+	turns  []turn      // events in hand that wait to be sent
 	comers []chan bool // messages that wait to be in hand
 	// behind says that events have waited for long, or the window was full for long. Messages are then not waited
 	// with: the queue is where the endpoint's events wait, in their order.
@@ -49,6 +49,12 @@ type window struct {
 	more, wanted bool
 	full         time.Time // since when each answer finds an event that waits and no room to grow; zero: not now, or the endpoint is brisk
 	idle         time.Time // since when nothing is in hand and nothing waits; zero: something is or does
+}
+
+// turn is an event's that waits to be sent.
+type turn struct {
+	come     chan bool // false: it is not to be sent any more
+	recalled func() bool
 }
 
 func newWindows(most int) *windows {
@@ -73,7 +79,7 @@ func (w *window) forgotten() bool { return !w.idle.IsZero() && time.Since(w.idle
 func (s *windows) settle(id int32, w *window) {
 	for len(w.turns) > 0 && w.busy < w.size {
 		w.busy++
-		w.turns[0] <- true
+		w.turns[0].come <- true
 		w.turns = w.turns[1:]
 	}
 	if w.held <= w.size/2 {
@@ -173,40 +179,62 @@ func (s *windows) put(id int32) {
 	s.settle(id, w)
 }
 
-// enter waits until a request for an event in hand may be under way.
-func (s *windows) enter(ctx context.Context, id int32) error {
-	turn := make(chan bool, 1)
+// enter waits until a request for an event in hand may be under way. It may not when the event is recalled.
+func (s *windows) enter(ctx context.Context, id int32, recalled func() bool) (may bool, err error) {
+	own := turn{make(chan bool, 1), recalled}
 	s.mu.Lock()
+	if recalled() {
+		s.mu.Unlock()
+		return false, nil
+	}
 	w := s.byID[id]
-	w.turns = append(w.turns, turn)
+	w.turns = append(w.turns, own)
 	s.settle(id, w)
 	s.mu.Unlock()
-	if len(turn) > 0 {
-		return nil
+	if len(own.come) > 0 {
+		return <-own.come, nil
 	}
+	waits := func(t turn) bool { return t.come == own.come }
 	late := time.AfterFunc(patience, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if slices.Contains(w.turns, turn) {
+		if slices.ContainsFunc(w.turns, waits) {
 			w.behind = true
 			s.settle(id, w)
 		}
 	})
 	defer late.Stop()
 	select {
-	case <-turn:
-		return nil
+	case may = <-own.come:
+		return may, nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.Index(w.turns, turn); i >= 0 {
+	if i := slices.IndexFunc(w.turns, waits); i >= 0 {
 		w.turns = slices.Delete(w.turns, i, i+1)
-	} else {
+	} else if <-own.come {
 		w.busy--
 		s.settle(id, w)
 	}
-	return ctx.Err()
+	return false, ctx.Err()
+}
+
+// recall ends the wait of those of a webhook's events that are recalled by now.
+func (s *windows) recall(id int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.byID[id]
+	if w == nil {
+		return
+	}
+	w.turns = slices.DeleteFunc(w.turns, func(t turn) bool {
+		gone := t.recalled()
+		if gone {
+			t.come <- false
+		}
+		return gone
+	})
 }
 
 // leave ends what enter began, with what became of the request.

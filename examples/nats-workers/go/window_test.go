@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ func TestAWindowGrowsAndShrinksAsInEveryLanguage(t *testing.T) {
 	}
 }
 
+// kept is of an event that is not recalled.
+func kept() bool { return false }
+
 // fill has as many messages of a webhook in hand as there may be, and as many requests under way.
 func fill(t *testing.T, s *windows, id int32) {
 	t.Helper()
@@ -37,7 +41,9 @@ func fill(t *testing.T, s *windows, id int32) {
 		require.True(t, in)
 	}
 	for range smallWindow {
-		require.NoError(t, s.enter(t.Context(), id))
+		may, err := s.enter(t.Context(), id, kept)
+		require.NoError(t, err)
+		require.True(t, may)
 	}
 }
 
@@ -68,7 +74,10 @@ func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
 	fill(t, s, 1)
 	waiting, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- s.enter(waiting, 1) }()
+	go func() {
+		_, err := s.enter(waiting, 1, kept)
+		ended <- err
+	}()
 	in, err := s.take(t.Context(), 1)
 	require.NoError(t, err)
 	require.False(t, in)
@@ -99,12 +108,12 @@ func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLongUnlessAnswersAr
 	}
 	for id := range answers {
 		fill(t, s, id)
-		go func() { _ = s.enter(t.Context(), id) }()
+		go func() { _, _ = s.enter(t.Context(), id, kept) }()
 	}
 	// Each goes soon: another one waits by then.
 	for began := time.Now(); time.Since(began) < fullFor+patience; time.Sleep(patience / 5) {
 		for id, o := range answers {
-			go func() { _ = s.enter(t.Context(), id) }()
+			go func() { _, _ = s.enter(t.Context(), id, kept) }()
 			s.leave(id, o)
 		}
 	}
@@ -113,6 +122,44 @@ func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLongUnlessAnswersAr
 	in, err := s.take(t.Context(), 1)
 	require.NoError(t, err)
 	require.False(t, in)
+}
+
+func TestARecallEndsTheWaitOfThoseThatAreRecalled(t *testing.T) {
+	s := newWindows(64)
+	fill(t, s, 1)
+	var gone atomic.Bool
+	enter := func(recalled func() bool) chan bool {
+		end := make(chan bool, 1)
+		before := waiting(s, 1)
+		go func() {
+			may, _ := s.enter(t.Context(), 1, recalled)
+			end <- may
+		}()
+		require.Eventually(t, func() bool { return waiting(s, 1) == before+1 }, time.Second, time.Millisecond)
+		return end
+	}
+	first, other, last := enter(gone.Load), enter(kept), enter(gone.Load)
+	s.recall(1)
+	s.recall(2)
+	require.Equal(t, 3, waiting(s, 1))
+	gone.Store(true)
+	s.recall(1)
+	require.False(t, <-first)
+	require.False(t, <-last)
+	require.Equal(t, 1, waiting(s, 1))
+	may, err := s.enter(t.Context(), 1, gone.Load)
+	require.NoError(t, err)
+	require.False(t, may, "it does not even begin to wait")
+	// Those that are gone took no place.
+	s.leave(1, failed)
+	require.True(t, <-other)
+	require.Equal(t, smallWindow, s.byID[1].busy)
+}
+
+func waiting(s *windows, id int32) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byID[id].turns)
 }
 
 func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {

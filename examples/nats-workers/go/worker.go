@@ -148,7 +148,7 @@ func (w *worker) begin(ctx context.Context) error {
 		}
 		hi, err = db.hello(ctx, false, []string{})
 	}
-	w.endpoints = newEndpoints(db, w.held)
+	w.endpoints = newEndpoints(db, w.held, w.windows)
 	if err == nil {
 		err = w.endpoints.refresh(ctx)
 	}
@@ -169,7 +169,8 @@ func (w *worker) send(e *event, free func()) (o outcome) {
 	released := outcome{result: "released", started: time.Now()}
 	came := time.Now()
 	defer w.siding.shunt(free)()
-	if err := w.windows.enter(w.taking, e.webhookID); err != nil {
+	may, err := w.windows.enter(w.taking, e.webhookID, func() bool { return w.endpoints.recalls(e) })
+	if err != nil || !may {
 		return released
 	}
 	defer func() { w.windows.leave(e.webhookID, o) }()
@@ -181,7 +182,7 @@ func (w *worker) send(e *event, free func()) (o outcome) {
 	w.metrics.turn.Observe(time.Since(came).Seconds())
 	// Not before it has waited, which can take as long as the requests before it.
 	ep, err := w.endpoints.get(w.asking, e.webhookID)
-	if err != nil || ep == nil || ep.recalls(e) {
+	if err != nil || ep == nil || w.endpoints.recalls(e) {
 		return released
 	}
 	if w.taking.Err() != nil || e.left() < w.enough(ep.timeout) {

@@ -32,10 +32,12 @@ export class Endpoints {
   /**
    * @param {import("./database.js").Database} db
    * @param {import("./event.js").Holdings} held
+   * @param {import("./window.js").Windows} windows
    */
-  constructor(db, held) {
+  constructor(db, held, windows) {
     this.db = db;
     this.held = held;
+    this.windows = windows;
   }
 
   /** Refreshes until the signal ends. @param {AbortSignal} signal @param {number} every */
@@ -58,6 +60,12 @@ export class Endpoints {
     // One that is missing was registered a moment ago, after the last refresh.
     if (!this.#byID.has(id)) await this.refresh(signal);
     return this.#byID.get(id);
+  }
+
+  /** Tells by the last refresh whether an event is not to be sent any more. @param {import("./event.js").Event} e */
+  recalls(e) {
+    const { shut = false, told = 0 } = this.#byID.get(e.webhookID) ?? {};
+    return !e.isLeased || shut && e.taken < told;
   }
 
   /**
@@ -96,11 +104,10 @@ export class Endpoints {
       }
     }
     if (gone.size > 0) this.held.recall(gone);
+    // The requests before it may take long.
+    for (const row of rows) if (!row.enabled) this.windows.recall(row.webhookID);
   }
 }
-
-/** @param {Told} endpoint @param {import("./event.js").Event} e */
-export const recalls = ({ shut, told }, e) => shut && e.taken < told;
 
 /**
  * @param {calls.EndpointRow} row

@@ -24,9 +24,13 @@ export const remembered = 10_000;
  * wanted that a claim left it out for the lack of it; full since when each answer
  * finds an event that waits and no room to grow; idle since when nothing is in
  * hand and nothing waits.
- * @typedef {{size: number, busy: number, held: number, turns: ((go: boolean) => void)[],
- *   comers: ((inHand: boolean) => void)[], behind: boolean, more: boolean, wanted: boolean,
+ * @typedef {{size: number, busy: number, held: number, turns: Waiting[], comers: Waiting[], behind: boolean, more: boolean, wanted: boolean,
  *   full: number, idle: number}} Window
+ */
+
+/**
+ * One that waits, for the right to be sent or to be in hand.
+ * @typedef {{go: (may: boolean) => void, recalled: () => boolean}} Waiting
  */
 
 /**
@@ -61,12 +65,12 @@ export class Windows {
 
   /** Lets through what may go on after a change. @param {number} id @param {Window} w */
   #settle(id, w) {
-    for (; w.turns.length > 0 && w.busy < w.size; w.busy++) w.turns.shift()?.(true);
+    for (; w.turns.length > 0 && w.busy < w.size; w.busy++) w.turns.shift()?.go(true);
     if (w.held <= Math.floor(w.size / 2)) w.behind = false;
     const most = w.more ? enough(w) : 2 * w.size;
     while (w.comers.length > 0 && (w.behind || w.held < most)) {
       if (!w.behind) w.held++;
-      w.comers.shift()?.(!w.behind);
+      w.comers.shift()?.go(!w.behind);
     }
     if (w.wanted && roomOf(w) > 0) {
       w.wanted = false;
@@ -113,13 +117,15 @@ export class Windows {
   }
 
   /**
-   * Waits until a request for an event in hand may be under way.
+   * Waits until a request for an event in hand may be under way. It may not when the event is recalled.
    * @param {AbortSignal} signal
    * @param {number} id
+   * @param {() => boolean} recalled
    */
-  async enter(signal, id) {
+  async enter(signal, id, recalled) {
+    if (recalled()) return false;
     const w = this.#of(id);
-    const turn = this.#wait(signal, id, w, w.turns);
+    const turn = this.#wait(signal, id, w, w.turns, recalled);
     const own = w.turns.at(-1);
     const late = own && setTimeout(() => {
       if (!w.turns.includes(own)) return;
@@ -127,9 +133,19 @@ export class Windows {
       this.#settle(id, w);
     }, patience);
     try {
-      await turn;
+      return await turn;
     } finally {
       clearTimeout(late);
+    }
+  }
+
+  /** Ends the wait of those of a webhook's events that are recalled by now. @param {number} id */
+  recall(id) {
+    const w = this.byID.get(id);
+    if (!w) return;
+    for (const turn of w.turns.filter((t) => t.recalled())) {
+      w.turns.splice(w.turns.indexOf(turn), 1);
+      turn.go(false);
     }
   }
 
@@ -153,23 +169,27 @@ export class Windows {
    * @param {AbortSignal} signal
    * @param {number} id
    * @param {Window} w
-   * @param {((go: boolean) => void)[]} list
+   * @param {Waiting[]} list
+   * @param {() => boolean} [recalled]
    * @returns {Promise<boolean>}
    */
-  #wait(signal, id, w, list) {
+  #wait(signal, id, w, list, recalled = () => false) {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         this.#settle(id, w);
         return reject(new Ended());
       }
       let forget = () => {};
-      const go = (/** @type {boolean} */ whether) => {
-        forget();
-        resolve(whether);
+      const own = {
+        go: (/** @type {boolean} */ may) => {
+          forget();
+          resolve(may);
+        },
+        recalled,
       };
-      list.push(go);
+      list.push(own);
       forget = onEnd(signal, () => {
-        list.splice(list.indexOf(go), 1);
+        list.splice(list.indexOf(own), 1);
         this.#settle(id, w);
         reject(new Ended());
       });

@@ -8,7 +8,7 @@ import { runNATS } from "./consumer.js";
 import { Ended, onEnd, outlive } from "./context.js";
 import { Database } from "./database.js";
 import { outcome, Sender } from "./deliver.js";
-import { Endpoints, recalls } from "./endpoints.js";
+import { Endpoints } from "./endpoints.js";
 import { Holdings } from "./event.js";
 import { heartbeats, keepInProgress, lastHeartbeat, Stats } from "./heartbeat.js";
 import { Link } from "./link.js";
@@ -73,13 +73,13 @@ export class Worker {
   constructor(cfg) {
     this.cfg = cfg;
     const db = this.db = new Database(cfg, this.metrics);
-    this.endpoints = new Endpoints(db, this.held);
     this.sender = new Sender(cfg.batch, cfg.allow);
     // Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
     // batches worth their flush to disk.
     this.slots = { stream: new Slots(2 * cfg.batch), ahead: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
     this.siding = new Siding();
     this.windows = new Windows(cfg.batch);
+    this.endpoints = new Endpoints(db, this.held, this.windows);
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
     const admitting = () => new Batcher(this.telling, calls.mostAdmitted, sizeOf,
       (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));
@@ -171,7 +171,7 @@ export class Worker {
     const end = this.siding.shunt(free);
     try {
       const came = performance.now();
-      await this.windows.enter(this.taking, e.webhookID);
+      if (!await this.windows.enter(this.taking, e.webhookID, () => this.endpoints.recalls(e))) return released;
       let o = released;
       try {
         o = await this.#try(e, came) ?? released;
@@ -196,7 +196,7 @@ export class Worker {
       this.metrics.turn.observe((performance.now() - came) / 1000);
       // Not before it has waited, which can take as long as the requests before it.
       const ep = await this.endpoints.get(this.asking, e.webhookID);
-      if (!ep || recalls(ep, e) || this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
+      if (!ep || this.endpoints.recalls(e) || this.taking.aborted || e.left() < this.enough(ep.timeout)) return undefined;
       const o = await this.sender.try(this.sending, ep, e);
       if (o.result !== "released") {
         this.stats.sent(o.duration);

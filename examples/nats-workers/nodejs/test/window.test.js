@@ -25,10 +25,13 @@ test("a window grows and shrinks as in every language", () => {
   for (const c of windows) assert.equal(resized(c.size, c.most, c.short, { ...c, duration: c.ms }), c.want, JSON.stringify(c));
 });
 
+/** Of an event that is not recalled. */
+const kept = () => false;
+
 /** Has as many messages in hand as there may be, and as many requests under way. @param {Windows} s @param {number} id */
 async function fill(s, id) {
   for (let n = 0; n < 2 * smallWindow; n++) assert.equal(await s.take(signal, id), true);
-  for (let n = 0; n < smallWindow; n++) await s.enter(signal, id);
+  for (let n = 0; n < smallWindow; n++) assert.equal(await s.enter(signal, id, kept), true);
 }
 
 test("a message waits to be in hand while its endpoint is quick", async () => {
@@ -46,7 +49,7 @@ test("messages are too many once an event has waited for long", async () => {
   const s = new Windows(64);
   await fill(s, 1);
   const waiting = new AbortController();
-  const turn = s.enter(waiting.signal, 1);
+  const turn = s.enter(waiting.signal, 1, kept);
   assert.equal(await s.take(signal, 1), false);
   // They come by the queue from then on, until little is in hand.
   waiting.abort();
@@ -56,6 +59,27 @@ test("messages are too many once an event has waited for long", async () => {
   assert.equal(await s.take(signal, 1), false);
   s.put(1);
   assert.equal(await s.take(signal, 1), true);
+});
+
+test("a recall ends the wait of those that are recalled", async () => {
+  const s = new Windows(64);
+  await fill(s, 1);
+  let isGone = false;
+  const gone = () => isGone;
+  const [first, other, last] = [s.enter(signal, 1, gone), s.enter(signal, 1, kept), s.enter(signal, 1, gone)];
+  s.recall(1);
+  s.recall(2);
+  assert.equal(s.byID.get(1)?.turns.length, 3);
+  isGone = true;
+  s.recall(1);
+  assert.equal(await first, false);
+  assert.equal(await last, false);
+  assert.equal(s.byID.get(1)?.turns.length, 1);
+  assert.equal(await s.enter(signal, 1, gone), false, "it does not even begin to wait");
+  // Those that are gone took no place.
+  s.leave(1, failed);
+  assert.equal(await other, true);
+  assert.equal(s.byID.get(1)?.busy, smallWindow);
 });
 
 test("a claim is told what there is room for, and when there is more", async () => {
@@ -128,12 +152,12 @@ test("messages are too many once the largest window has been full for long, unle
   const answers = /** @type {const} */ ([[1, { ...quick, duration: brisk }], [2, { ...quick, duration: brisk - 1 }]]);
   for (const [id] of answers) {
     await fill(s, id);
-    void s.enter(signal, id);
+    void s.enter(signal, id, kept);
   }
   // Each goes soon: another one waits by then.
   for (const began = performance.now(); performance.now() - began < 1000 + patience; await sleep(signal, patience / 5)) {
     for (const [id, o] of answers) {
-      void s.enter(signal, id);
+      void s.enter(signal, id, kept);
       s.leave(id, o);
     }
   }
