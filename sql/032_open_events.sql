@@ -109,9 +109,10 @@ BEGIN
     -- As messages of which a worker has more than it takes.
     FOR v_taken IN
         SELECT t.* FROM (
-            SELECT array_agg(v_webhook_ids[c.i] ORDER BY c.k) AS webhook_ids, array_agg(v_message_ids[c.i] ORDER BY c.k) AS message_ids,
-                   array_agg(v_streams[c.i] ORDER BY c.k) AS streams, array_agg(v_sequences[c.i] ORDER BY c.k) AS sequences,
-                   array_agg(v_payloads[c.i] ORDER BY c.k) AS payloads, array_agg(true) AS overflow, array_agg(v_ages[c.i] ORDER BY c.k) AS ages
+            SELECT array_agg(v_webhook_ids[c.i] ORDER BY c.k) AS webhook_ids,
+                   array_agg(v_message_ids[c.i] ORDER BY c.k) AS message_ids, array_agg(v_streams[c.i] ORDER BY c.k) AS streams,
+                   array_agg(v_sequences[c.i] ORDER BY c.k) AS sequences, array_agg(v_payloads[c.i] ORDER BY c.k) AS payloads,
+                   array_agg(true) AS overflow, array_agg(v_ages[c.i] ORDER BY c.k) AS ages
             FROM unnest(v_candidates) WITH ORDINALITY AS c (i, k) HAVING count(*) > 0) c
         CROSS JOIN LATERAL @extschema@._rule_events_take(p_consumer, c.webhook_ids, c.message_ids, c.streams, c.sequences,
                                                          c.payloads, c.overflow, c.ages) t
@@ -154,6 +155,8 @@ AS $$
 DECLARE
     -- Each takes a lock until the commit, of which the server has few, and so does what is claimed.
     v_left integer := 250;
+    -- Large ones take long.
+    v_until timestamptz := clock_timestamp() + interval '500 milliseconds';
     v_found boolean;
     v_top xid8;
     v record;
@@ -168,9 +171,9 @@ BEGIN
             END IF;
             v_found := v_found OR v.moved > 0;
             v_left := v_left - v.moved;
-            EXIT WHEN v_left <= 0;
+            EXIT WHEN v_left <= 0 OR clock_timestamp() > v_until;
         END LOOP;
-        EXIT WHEN v_left <= 0 OR NOT v_found;
+        EXIT WHEN NOT v_found OR v_left <= 0 OR clock_timestamp() > v_until;
     END LOOP;
     RETURN true;
 END

@@ -207,10 +207,9 @@ SELECT a.verdict, count(*) FROM generate_series(0, 1) p,
 SELECT verdict FROM t.admit('w', t.old('small', :'small', t.payload('1')));
 COMMIT PREPARED 'small';
 COMMIT PREPARED 'large';
-SELECT count(*) > 100 AS many, count(*) <= 250 AS some, count(*) FILTER (WHERE message_id = 'small') AS small FROM t.claim();
-SELECT count(*) > 100 AS many FROM t.claim();
-SELECT count(*) > 100 AS many FROM t.claim();
-SELECT count(*) FROM t.kept;
+SELECT count(*) BETWEEN 26 AND 250 AS some, count(*) FILTER (WHERE message_id = 'small') AS small FROM t.claim();
+DO $$ BEGIN WHILE EXISTS (SELECT FROM t.kept) LOOP PERFORM count(*) FROM t.claim(); END LOOP; END $$;
+SELECT count(*), count(DISTINCT message_id) FROM rule_webhook_queue WHERE message_id LIKE 'large %' AND status = 'processing';
 
 -- Odd ids are their own.
 SELECT v.transaction, _rule_transaction_top(v.transaction::xid8) = v.transaction::xid8 AS itself
