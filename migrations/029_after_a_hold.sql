@@ -42,6 +42,10 @@ ALTER TABLE @extschema@.rule_webhooks
         CONSTRAINT rule_webhooks_resume_per_second_check CHECK (resume_per_second BETWEEN 1 AND 1000000),
     ADD CONSTRAINT rule_webhooks_resumed_check CHECK (resumed_at IS NULL OR resume_per_second IS NOT NULL);
 
+-- Since when a disabled one is, nobody has written down.
+UPDATE @extschema@.rule_webhooks SET paused_since = coalesce(held_since, clock_timestamp())
+WHERE held_since IS NOT NULL OR NOT enabled;
+
 -- Beside those for max_per_second, which counts all events.
 ALTER TABLE @extschema@.rule_webhook_buckets
     ADD COLUMN resume_tokens double precision NOT NULL DEFAULT 0,

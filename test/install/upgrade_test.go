@@ -99,6 +99,22 @@ func TestWhatAHandHasWrittenIsMendedByAnUpdateAndByARestore(t *testing.T) {
 	}
 }
 
+func TestWhatIsHeldOrDisabledAtAnUpdateIsPausedFromThenOn(t *testing.T) {
+	for _, old := range released() {
+		t.Run(old, func(t *testing.T) {
+			conn := connect(t, filledAt(t, "public", old))
+			run(t, conn, "UPDATE rule_webhooks SET held_reason = 'maintenance', held_since = now() - interval '2 days' WHERE webhook_id = 1",
+				"SELECT rule_webhook_update(2, p_enabled => false)",
+				"ALTER EXTENSION rule_engine UPDATE")
+			require.Equal(t, []string{"2 days|t|f"}, rows(t, conn, `SELECT date_trunc('hour', now() - max(paused_since) FILTER (WHERE webhook_id = 1)),
+				max(paused_since) FILTER (WHERE webhook_id = 2) BETWEEN now() - interval '1 minute' AND now(),
+				max(paused_since) FILTER (WHERE webhook_id = 3) IS NOT NULL FROM rule_webhooks`))
+			run(t, conn, "SELECT rule_webhook_resume(1)")
+			require.Equal(t, []string{"48"}, rows(t, conn, "SELECT paused_ms / 3600000 FROM rule_webhooks WHERE webhook_id = 1"))
+		})
+	}
+}
+
 func TestAReleasedVersionsFunctionsRunOnTheNewLibrary(t *testing.T) {
 	nats := natsserver.Run(t)
 	for _, old := range released() {
