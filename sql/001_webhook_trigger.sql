@@ -23,6 +23,7 @@ BEGIN
     PERFORM @extschema@._rule_check_range(coalesce(NEW.max_concurrent, 1), 1, 1000, 'max_concurrent');
     PERFORM @extschema@._rule_check_range(coalesce(NEW.max_per_second, 1), 1, 1000000, 'max_per_second');
     PERFORM @extschema@._rule_check_range(coalesce(NEW.resume_per_second, 1), 1, 1000000, 'resume_per_second');
+    PERFORM @extschema@._rule_check_range(coalesce(NEW.redeliver_per_second, 1), 1, 1000000, 'redeliver_per_second');
     PERFORM @extschema@._rule_check_present(NEW.retry_enabled IS NOT NULL, 'retry_enabled');
     PERFORM @extschema@._rule_check_present(NEW.enabled IS NOT NULL, 'enabled');
     PERFORM @extschema@._rule_check_present(NEW.nats_enabled IS NOT NULL, 'nats_enabled');

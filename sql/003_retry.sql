@@ -26,7 +26,7 @@ BEGIN
         retry_count = CASE q.status WHEN 'failed' THEN 0 ELSE q.retry_count END,
         refusals = CASE q.status WHEN 'failed' THEN 0 ELSE q.refusals END,
         first_tried_at = CASE WHEN q.status <> 'failed' THEN q.first_tried_at END,
-        lease_losses = CASE q.status WHEN 'failed' THEN 0 ELSE q.lease_losses END, redelivered_at = NULL,
+        lease_losses = CASE q.status WHEN 'failed' THEN 0 ELSE q.lease_losses END, redelivered_at = NULL, paced = false,
         route = CASE WHEN q.status = 'failed' OR q.route = 'stream' THEN 'post' ELSE q.route END
     WHERE q.queue_id = p_call_id;
     PERFORM @extschema@._rule_queue_wake();

@@ -44,18 +44,21 @@ COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, jsonb, bigint) I
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(
     p_webhook_ids integer[], p_firsts jsonb, p_now timestamptz, p_room jsonb)
-RETURNS TABLE (webhook_id integer, accepted_until timestamptz, room bigint, first_at timestamptz, first_id bigint, resumed boolean)
+RETURNS TABLE (webhook_id integer, paced boolean, accepted_until timestamptz, free bigint, room integer, first_at timestamptz, first_id bigint,
+               resumed boolean)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT d.webhook_id, d.accepted_until, l.room, d.first_at, d.first_id, f.resumed
+    SELECT d.webhook_id, d.paced, d.accepted_until, d.free, l.room, d.first_at, d.first_id, f.resumed
     FROM (
-        SELECT w.webhook_id, w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited, w.resumed_at,
-               coalesce((p_firsts #>> ARRAY[w.webhook_id::text, 'at'])::timestamptz, '-infinity') AS first_at,
-               coalesce((p_firsts #> ARRAY[w.webhook_id::text, 'id'])::bigint, 0) AS first_id,
-               CASE WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
+        SELECT w.webhook_id, lane.paced, @extschema@._rule_room(p_room, w.webhook_id) AS free,
+               w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL AS limited, w.resumed_at,
+               coalesce((p_firsts #>> ARRAY[@extschema@._rule_lane(w.webhook_id, lane.paced), 'at'])::timestamptz, '-infinity') AS first_at,
+               coalesce((p_firsts #> ARRAY[@extschema@._rule_lane(w.webhook_id, lane.paced), 'id'])::bigint, 0) AS first_id,
+               CASE WHEN lane.paced THEN '-infinity'
+                    WHEN NOT (w.nats_enabled AND w.nats_subject IS NOT NULL AND w.publish_mode <> 'queue')
                          OR NOT c.jetstream_enabled OR (c.enabled AND @extschema@._rule_mistakable(c)) THEN 'infinity'
                     -- A worker that reaches NATS publishes them, in order.
                     WHEN c.enabled AND EXISTS (
@@ -64,6 +67,7 @@ BEGIN
                     ELSE p_now - interval '60 seconds' END AS accepted_until
         FROM @extschema@.rule_webhooks w
         LEFT JOIN @extschema@.rule_nats_config c ON c.config_id = @extschema@._rule_config_of(w.nats_config_id)
+        JOIN (VALUES (false), (true)) AS lane (paced) ON NOT lane.paced OR w.redeliver_per_second IS NOT NULL
         WHERE w.webhook_id = ANY (p_webhook_ids) AND w.enabled AND w.held_since IS NULL
           AND @extschema@._rule_room(p_room, w.webhook_id) IS DISTINCT FROM 0 AND NOT EXISTS (
             SELECT FROM @extschema@.rule_webhook_endpoints e
@@ -73,14 +77,13 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT q.next_retry_at, @extschema@._rule_row_waited(q, d.resumed_at) IS TRUE AS resumed
         FROM @extschema@.rule_webhook_queue q
-        WHERE q.webhook_id = d.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
+        WHERE q.webhook_id = d.webhook_id AND q.paced = d.paced AND q.status = 'pending' AND q.route <> 'publish'
           AND (q.next_retry_at, q.queue_id) >= (d.first_at, d.first_id)
         ORDER BY q.next_retry_at, q.queue_id LIMIT 1) f ON true
     CROSS JOIN LATERAL (
         -- What waited at a resume comes first, and what came later waits behind it.
-        SELECT least(@extschema@._rule_room(p_room, d.webhook_id),
-                     CASE WHEN d.limited OR f.resumed
-                          THEN @extschema@._rule_limit_room(d.webhook_id, p_now, p_now, f.resumed) END) AS room OFFSET 0) l
+        SELECT CASE WHEN d.limited OR f.resumed OR d.paced
+                    THEN @extschema@._rule_limit_room(d.webhook_id, p_now, p_now, f.resumed, d.paced) END AS room OFFSET 0) l
     WHERE l.room IS DISTINCT FROM 0 AND (f.next_retry_at <= p_now
        OR (d.accepted_until > '-infinity' AND EXISTS (
         SELECT FROM @extschema@.rule_webhook_queue q
@@ -89,7 +92,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_due_webhooks(integer[], jsonb, timestamptz, jsonb) IS
-    'Internal: those of some webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given, and how many there is room for, by the worker and by their limits. Looks from the places given on.';
+    'Internal: those of some webhooks with rows that are due for their endpoint, those for NATS only where accepted before the time given, and how many there is room for, by the worker (free) and by their limits (room). Looks from the places given on. What is redelivered at a rate has a row of its own.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows(
     p_limit integer, p_round integer, p_now timestamptz, p_seen bigint[], p_pgmq boolean, p_room jsonb,
@@ -101,20 +104,26 @@ DECLARE
     v_most bigint;
     v_some bigint[];
     v_rows bigint[] := '{}';
+    v_of integer;
+    v_others integer;
 BEGIN
     FOR v_due IN
         SELECT d.*, count(*) OVER () AS webhooks,
                CASE WHEN p_pgmq THEN @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL ELSE false END AS in_pgmq
-        FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d ORDER BY random()
+        FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d
+        -- Redeliveries have what the others of their webhook leave of its room.
+        ORDER BY max(random()) OVER (PARTITION BY d.webhook_id), d.paced
     LOOP
-        v_most := least(ceil(p_limit::numeric / v_due.webhooks)::bigint << p_round, v_due.room, p_limit - cardinality(v_rows));
+        v_others := CASE WHEN v_due.webhook_id = v_of THEN cardinality(v_some) ELSE 0 END;
+        v_most := least(ceil(p_limit::numeric / v_due.webhooks)::bigint << p_round, v_due.room, v_due.free - v_others,
+                        p_limit - cardinality(v_rows));
         -- Each by an index of its own: what waits for NATS can be millions of rows.
-        SELECT array_agg(picked.queue_id) INTO v_some
+        SELECT coalesce(array_agg(picked.queue_id), '{}') INTO v_some
         FROM (SELECT e.queue_id
               FROM (SELECT * FROM (
                         SELECT q.queue_id, q.next_retry_at FROM @extschema@.rule_webhook_queue q
-                        WHERE q.webhook_id = v_due.webhook_id AND q.status = 'pending' AND q.next_retry_at <= p_now
-                          AND (q.next_retry_at, q.queue_id) >= (v_due.first_at, v_due.first_id)
+                        WHERE q.webhook_id = v_due.webhook_id AND q.paced = v_due.paced AND q.status = 'pending'
+                          AND q.next_retry_at <= p_now AND (q.next_retry_at, q.queue_id) >= (v_due.first_at, v_due.first_id)
                           AND q.route <> 'publish' AND q.queue_id <> ALL (p_seen) AND q.lease_losses < 3
                           AND (NOT v_due.in_pgmq OR q.pgmq_msg_id IS NULL)
                         ORDER BY q.next_retry_at, q.queue_id LIMIT v_most
@@ -130,6 +139,7 @@ BEGIN
                         FOR UPDATE OF q SKIP LOCKED) publish) e
               ORDER BY e.next_retry_at, e.queue_id LIMIT v_most) picked;
         v_rows := v_rows || v_some;
+        v_of := v_due.webhook_id;
         EXIT WHEN cardinality(v_rows) >= p_limit;
     END LOOP;
     RETURN v_rows;

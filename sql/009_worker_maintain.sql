@@ -29,6 +29,7 @@ BEGIN
     -- Not a claim's: a worker waits 15 s for one, and a queue of millions takes longer to count. Behind the roll-up, which counts
     -- no further than to the first transaction that is open, and would find its own.
     PERFORM @extschema@._rule_queue_measure();
+    PERFORM @extschema@._rule_rates_end();
     -- Still due: it left something, or another session maintains.
     RETURN greatest(1000, least(@extschema@._rule_roll_up_due_ms(), @extschema@._rule_queue_measure_ms()));
 END

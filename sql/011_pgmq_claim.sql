@@ -26,7 +26,7 @@ BEGIN
     SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}'), coalesce(array_agg(d.webhook_id) FILTER (WHERE d.resumed), '{}')
     INTO v_webhooks, v_resumed
     FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d
-    WHERE @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
+    WHERE NOT d.paced AND @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
     WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
         v_some := '{}';
         v_left := p_limit - cardinality(v_ids);
@@ -34,7 +34,7 @@ BEGIN
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
             v_most := least(@extschema@._rule_room(v_room, v_webhook_id),
-                            @extschema@._rule_limit_room(v_webhook_id, p_now, p_now, v_webhook_id = ANY (v_resumed)));
+                            @extschema@._rule_limit_room(v_webhook_id, p_now, p_now, v_webhook_id = ANY (v_resumed), false));
             CONTINUE WHEN v_most = 0;
             SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,
                    coalesce(array_agg(@extschema@._rule_json_count(r.message -> 'queue_id')), '{}') AS queue_ids

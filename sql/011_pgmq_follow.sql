@@ -1,4 +1,5 @@
--- The message follows its row. Rows for NATS have none: they go back to it in the order of the table.
+-- The message follows its row. Rows for NATS have none: they go back to it in the order of the table. Neither has what is
+-- redelivered at a rate: it would be read before what is not to wait for that.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_follow()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -7,7 +8,7 @@ DECLARE
     v_due timestamptz;
     v_before timestamptz;
 BEGIN
-    IF NEW.status IN ('pending', 'processing') AND NEW.route <> 'publish' THEN
+    IF NEW.status IN ('pending', 'processing') AND NEW.route <> 'publish' AND NOT NEW.paced THEN
         v_due := coalesce(NEW.lease_until, NEW.next_retry_at);
     END IF;
     IF TG_OP = 'INSERT' THEN
@@ -17,7 +18,7 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    IF OLD.status IN ('pending', 'processing') AND OLD.route <> 'publish' THEN
+    IF OLD.status IN ('pending', 'processing') AND OLD.route <> 'publish' AND NOT OLD.paced THEN
         v_before := coalesce(OLD.lease_until, OLD.next_retry_at);
     END IF;
     IF v_due IS NOT DISTINCT FROM v_before THEN

@@ -78,7 +78,7 @@ BEGIN
     EXECUTE format(
         'WITH lacking AS (
              SELECT q.queue_id FROM %2$s.rule_webhook_queue q
-             WHERE q.webhook_id = $1 AND q.status = ''pending'' AND q.route <> ''publish''
+             WHERE q.webhook_id = $1 AND NOT q.paced AND q.status = ''pending'' AND q.route <> ''publish''
                AND (q.pgmq_msg_id IS NULL
                     OR (q.next_retry_at < clock_timestamp() - interval ''60 seconds''
                         AND NOT EXISTS (SELECT FROM pgmq.%1$I m WHERE m.msg_id = q.pgmq_msg_id AND m.vt <= clock_timestamp()

@@ -21,14 +21,14 @@ BEGIN
         PERFORM @extschema@._rule_refuse(format('call %s has not ended', p_queue_id),
             'It is still to be delivered; rule_webhook_retry() makes it wait no longer.', '55000');
     END IF;
-    RETURN @extschema@._rule_redeliver_rows(ARRAY[p_queue_id], NULL);
+    RETURN @extschema@._rule_redeliver_rows(ARRAY[p_queue_id], false);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_redeliver_row(bigint) IS
     'Internal: redelivers one row of the queue.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_redeliver_rows(
-    p_rows bigint[], p_from timestamptz, p_step interval DEFAULT '0', p_redelivered_before timestamptz DEFAULT NULL)
+    p_rows bigint[], p_paced boolean, p_redelivered_before timestamptz DEFAULT NULL)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -41,25 +41,24 @@ BEGIN
         RETURNING q.queue_id, q.webhook_id, q.message_id, q.payload, q.rule_name, q.traceparent, q.order_key, q.order_place,
                   coalesce(q.first_accepted_at, q.created_at) AS first_accepted_at)
     INSERT INTO @extschema@.rule_webhook_queue
-        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, order_key, order_place, first_accepted_at, next_retry_at)
+        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, order_key, order_place, first_accepted_at, paced, next_retry_at)
     SELECT o.webhook_id, o.message_id,
            (SELECT max(n.redelivery) + 1 FROM @extschema@.rule_webhook_queue n
             WHERE n.webhook_id = o.webhook_id AND n.message_id = o.message_id),
            o.payload, o.rule_name, o.traceparent, o.order_key,
            CASE WHEN o.order_key IS NOT NULL THEN coalesce(o.order_place, o.queue_id) END,
-           o.first_accepted_at,
-           coalesce(p_from, clock_timestamp()) + p_step * (row_number() OVER (ORDER BY o.queue_id) - 1)
+           o.first_accepted_at, p_paced, statement_timestamp()
     FROM old o ORDER BY o.queue_id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     RETURN v_rows;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_redeliver_rows(bigint[], timestamptz, interval, timestamptz) IS
-    'Internal: makes the rows of redeliveries, one after the other.';
+COMMENT ON FUNCTION @extschema@._rule_redeliver_rows(bigint[], boolean, timestamptz) IS
+    'Internal: makes the rows of redeliveries, in the order in which they are to go, at the rate of their webhook where p_paced.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_redeliver_published(
-    p_webhook_id integer, p_from timestamptz, p_to timestamptz, p_limit integer, p_start timestamptz, p_step interval)
+    p_webhook_id integer, p_from timestamptz, p_to timestamptz, p_limit integer)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -67,9 +66,8 @@ DECLARE
     v_receipts_since timestamptz := clock_timestamp() - (
         SELECT k.keep FROM @extschema@.rule_engine_retention k WHERE k.table_name = 'rule_webhook_receipts');
 BEGIN
-    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, first_accepted_at, next_retry_at)
-    SELECT p_webhook_id, e.message_id, 1, e.payload, e.published_at,
-           p_start + p_step * (row_number() OVER (ORDER BY e.published_at, e.message_id) - 1)
+    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, first_accepted_at, paced, next_retry_at)
+    SELECT p_webhook_id, e.message_id, 1, e.payload, e.published_at, true, statement_timestamp()
     FROM (SELECT DISTINCT ON (h.message_id) h.message_id, h.payload, h.published_at
           FROM @extschema@.rule_nats_publish_history h
           WHERE h.webhook_id = p_webhook_id AND h.published_at >= p_from AND h.published_at < p_to AND h.payload IS NOT NULL
@@ -90,7 +88,7 @@ BEGIN
     RETURN v_rows;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_redeliver_published(integer, timestamptz, timestamptz, integer, timestamptz, interval) IS
+COMMENT ON FUNCTION @extschema@._rule_redeliver_published(integer, timestamptz, timestamptz, integer) IS
     'Internal: redelivers events that have no row in the queue, from the history of publishes.';
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_redeliver(
@@ -104,8 +102,6 @@ DECLARE
     v_range boolean := p_from IS NOT NULL OR p_to IS NOT NULL;
     v_from timestamptz := coalesce(p_from, '-infinity');
     v_to timestamptz := coalesce(p_to, 'infinity');
-    v_step interval;
-    v_start timestamptz;
     v_rows bigint[];
     v_made integer;
 BEGIN
@@ -124,17 +120,13 @@ BEGIN
     IF p_queue_id IS NOT NULL THEN
         RETURN @extschema@._rule_redeliver_row(p_queue_id);
     END IF;
-    -- Two at a time would each keep to the rate, and together not.
+    -- Until the commit, so that nobody takes the rate for one that has nothing left.
     PERFORM FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         PERFORM @extschema@._rule_no_such_webhook(p_webhook_id);
     END IF;
-    v_step := make_interval(secs => 1.0 / p_per_second);
-    -- Behind what earlier calls made and nobody has tried yet.
-    SELECT greatest(clock_timestamp(), max(q.next_retry_at) + v_step) INTO v_start
-    FROM @extschema@.rule_webhook_queue q
-    WHERE q.webhook_id + 0 = p_webhook_id AND q.status = 'pending' AND q.redelivery > 0 AND q.retry_count = 0
-      AND q.next_retry_at < '10000-01-01';
+    UPDATE @extschema@.rule_webhooks w SET redeliver_per_second = p_per_second
+    WHERE w.webhook_id = p_webhook_id AND w.redeliver_per_second IS DISTINCT FROM p_per_second;
     v_rows := ARRAY(
         SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
         WHERE q.webhook_id = p_webhook_id AND q.payload IS NOT NULL
@@ -149,13 +141,12 @@ BEGIN
                        AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue n
                                        WHERE n.webhook_id = q.webhook_id AND n.message_id = q.message_id AND n.redelivery > q.redelivery)))))
         ORDER BY q.queue_id LIMIT c_most FOR UPDATE OF q SKIP LOCKED);
-    v_made := @extschema@._rule_redeliver_rows(v_rows, v_start, v_step, p_redelivered_before);
+    v_made := @extschema@._rule_redeliver_rows(v_rows, true, p_redelivered_before);
     IF v_range AND v_made < c_most THEN
-        v_made := v_made + @extschema@._rule_redeliver_published(p_webhook_id, v_from, v_to, c_most - v_made,
-                                                                v_start + v_made * v_step, v_step);
+        v_made := v_made + @extschema@._rule_redeliver_published(p_webhook_id, v_from, v_to, c_most - v_made);
     END IF;
     RETURN v_made;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_webhook_redeliver(bigint, integer, timestamptz, timestamptz, integer, timestamptz) IS
-    'Delivers again, under the same message id: one row of the queue that has ended; the dead letters of a webhook; or all its events that were accepted in a time and were delivered, are dead letters or reached no stream, whose payload was kept, and not what is still on its way. So many a second. Returns how many events that sets going, at most 10000: call it until that is 0. None is sent twice by calling it again; p_redelivered_before makes what was redelivered of that time before then go once more.';
+    'Delivers again, under the same message id: one row of the queue that has ended; the dead letters of a webhook; or all its events that were accepted in a time and were delivered, are dead letters or reached no stream, whose payload was kept, and not what is still on its way. Workers take them at so many a second, by the latest call for the webhook, but for the one row, which goes at once. Returns how many events that sets going, at most 10000: call it until that is 0. None is sent twice by calling it again; p_redelivered_before makes what was redelivered of that time before then go once more.';

@@ -25,7 +25,8 @@ BEGIN
     WHERE q.lease_losses >= 3 AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now + interval '30 seconds'
       AND w.enabled AND w.held_since IS NULL
       AND NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints e WHERE e.webhook_id = w.webhook_id AND e.open_until > p_now)
-      AND w.webhook_id <> ALL ((SELECT @extschema@._rule_limits_reached(p_now))::integer[])
+      AND CASE WHEN q.paced THEN w.webhook_id <> ALL ((SELECT @extschema@._rule_limits_reached(p_now, true))::integer[])
+               ELSE w.webhook_id <> ALL ((SELECT @extschema@._rule_limits_reached(p_now, false))::integer[]) END
     ORDER BY q.queue_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED;
     IF v_due IS NOT TRUE THEN
         RETURN;

@@ -14,7 +14,7 @@ DECLARE
     v_hint pg_catalog.text;
 BEGIN
     IF NEW.queue_id IS NOT NULL AND NEW.message_id IS NOT NULL AND NEW.next_retry_at IS NOT NULL
-       AND NEW.created_at IS NOT NULL AND NEW.created_by IS NOT NULL
+       AND NEW.created_at IS NOT NULL AND NEW.created_by IS NOT NULL AND NEW.paced IS NOT NULL
        AND (NEW.payload IS NULL) OPERATOR(pg_catalog.<>) (NEW.payload_bytes IS NULL)
        AND NEW.status OPERATOR(pg_catalog.=) ANY ('{pending,processing,success,failed}')
        AND NEW.route OPERATOR(pg_catalog.=) ANY ('{post,publish,stream}')
@@ -55,7 +55,7 @@ BEGIN
                    WHEN NEW.route IS NULL THEN 'route' WHEN NEW.retry_count IS NULL THEN 'retry_count'
                    WHEN NEW.refusals IS NULL THEN 'refusals' WHEN NEW.lease_losses IS NULL THEN 'lease_losses'
                    WHEN NEW.next_retry_at IS NULL THEN 'next_retry_at' WHEN NEW.created_at IS NULL THEN 'created_at'
-                   WHEN NEW.created_by IS NULL THEN 'created_by'
+                   WHEN NEW.created_by IS NULL THEN 'created_by' WHEN NEW.paced IS NULL THEN 'paced'
                    WHEN NEW.webhook_id IS NULL AND NEW.status OPERATOR(pg_catalog.<>) 'failed' THEN 'webhook_id, but for dead letters,' END;
     IF v_what IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = pg_catalog.format('%s must not be NULL', v_what),

@@ -2,7 +2,8 @@
 -- long as it is leased, and waits for them untried. Who takes a webhook's events has its bucket locked; nobody waits for that.
 
 -- The rate of a resume is another one, for what waited then: rows that were due, with their later tries, and messages that were
--- published, which become such rows where they move to the queue. It needs no end: nothing new is like that.
+-- published, which become such rows where they move to the queue. Nothing new is like that. The rate of redeliveries is for rows
+-- that are marked so, which have a lane of their own in the queue: others never wait behind them.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_row_waited(p_row @extschema@.rule_webhook_queue, p_resumed_at timestamptz)
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -53,14 +54,15 @@ COMMENT ON FUNCTION @extschema@._rule_slots(integer) IS
     'Internal: events that were taken within max_concurrent, with their lease where there still is one.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limit_room(
-    p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz, p_resumed boolean)
+    p_webhook_id integer, p_now timestamptz, p_leased_after timestamptz, p_resumed boolean, p_paced boolean)
 RETURNS integer LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     v_webhook record;
     v_room integer;
 BEGIN
-    SELECT w.max_concurrent, w.max_per_second, CASE WHEN p_resumed THEN w.resume_per_second END AS resume_per_second INTO v_webhook
+    SELECT w.max_concurrent, w.max_per_second, CASE WHEN p_resumed THEN w.resume_per_second END AS resume_per_second,
+           CASE WHEN p_paced THEN w.redeliver_per_second END AS redeliver_per_second INTO v_webhook
     FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id;
     IF v_webhook.max_concurrent IS NOT NULL THEN
         SELECT greatest(0, v_webhook.max_concurrent - count(*)) INTO v_room
@@ -75,27 +77,35 @@ BEGIN
                                                             v_webhook.resume_per_second, p_now)))
         INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
     END IF;
-    RETURN v_room;
+    IF v_webhook.redeliver_per_second IS NOT NULL THEN
+        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.redeliver_tokens), max(b.redeliver_refilled_at),
+                                                            v_webhook.redeliver_per_second, p_now)))
+        INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
+    END IF;
+    -- Fewer than none is left where a rate was lowered while its events were taken.
+    RETURN CASE WHEN v_room < 0 THEN 0 ELSE v_room END;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz, boolean) IS
-    'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time, and with p_resumed by the rate of its resume. Only a guess for who has not locked its bucket.';
+COMMENT ON FUNCTION @extschema@._rule_limit_room(integer, timestamptz, timestamptz, boolean, boolean) IS
+    'Internal: how many events of a webhook may be taken, NULL without a limit, by the leases that end after a time, with p_resumed by the rate of its resume and with p_paced by that of its redeliveries. Only a guess for who has not locked its bucket.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_limits_reached(p_now timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._rule_limits_reached(p_now timestamptz, p_paced boolean)
 RETURNS integer[] LANGUAGE sql STABLE
 AS $$
     SELECT ARRAY(SELECT w.webhook_id FROM @extschema@.rule_webhooks w
                  CROSS JOIN LATERAL (
                      SELECT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                                    WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
-                                      AND q.next_retry_at <= w.resumed_at) AS resumed OFFSET 0) r
-                 WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR w.resumed_at IS NOT NULL)
-                   AND @extschema@._rule_limit_room(w.webhook_id, p_now, p_now, r.resumed) = 0)
+                                    WHERE q.webhook_id = w.webhook_id AND q.paced = p_paced AND q.status = 'pending'
+                                      AND q.route <> 'publish' AND q.next_retry_at <= w.resumed_at) AS resumed OFFSET 0) r
+                 WHERE (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR w.resumed_at IS NOT NULL
+                        OR (p_paced AND w.redeliver_per_second IS NOT NULL))
+                   AND @extschema@._rule_limit_room(w.webhook_id, p_now, p_now, r.resumed, p_paced) = 0)
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limits_reached(timestamptz) IS
-    'Internal: webhooks whose limits let no event be taken now.';
+COMMENT ON FUNCTION @extschema@._rule_limits_reached(timestamptz, boolean) IS
+    'Internal: webhooks whose limits let no event be taken now, or, with p_paced, no redelivery at a rate.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(p_webhook_id integer, p_now timestamptz, p_resumed boolean)
+CREATE OR REPLACE FUNCTION @extschema@._rule_limit_lock(
+    p_webhook_id integer, p_now timestamptz, p_resumed boolean, p_paced boolean)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -125,14 +135,15 @@ BEGIN
         FROM gone WHERE r.ctid = gone.place;
     END IF;
     -- What is still leased after its time is locked by a transaction that renews or ends it.
-    RETURN @extschema@._rule_limit_room(p_webhook_id, p_now, '-infinity', p_resumed);
+    RETURN @extschema@._rule_limit_room(p_webhook_id, p_now, '-infinity', p_resumed, p_paced);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz, boolean) IS
+COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz, boolean, boolean) IS
     'Internal: locks the bucket of a webhook with limits and says how many events may be taken, NULL where another worker has it.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limit_use(
-    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_resumed bigint, p_now timestamptz)
+    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_resumed bigint, p_paced boolean,
+    p_now timestamptz)
 RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -148,6 +159,13 @@ BEGIN
                                   THEN b.resume_refilled_at ELSE p_now END
     FROM @extschema@.rule_webhooks w
     WHERE p_resumed > 0 AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.resume_per_second IS NOT NULL;
+    UPDATE @extschema@.rule_webhook_buckets b
+    SET redeliver_tokens = @extschema@._rule_tokens(b.redeliver_tokens, b.redeliver_refilled_at, w.redeliver_per_second, p_now)
+                           - cardinality(p_message_ids),
+        redeliver_refilled_at = CASE WHEN b.redeliver_refilled_at > p_now AND b.redeliver_refilled_at <= clock_timestamp()
+                                     THEN b.redeliver_refilled_at ELSE p_now END
+    FROM @extschema@.rule_webhooks w
+    WHERE p_paced AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.redeliver_per_second IS NOT NULL;
     DELETE FROM @extschema@.rule_webhook_slots s USING @extschema@._rule_slots(p_webhook_id) old
     WHERE s.webhook_id = p_webhook_id AND s.message_id = old.message_id AND s.redelivery = old.redelivery
       AND old.lease_until IS NULL;
@@ -157,8 +175,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], bigint, timestamptz) IS
-    'Internal: counts events that are taken of a webhook whose bucket is locked, and how many of them waited at its resume.';
+COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], bigint, boolean, timestamptz) IS
+    'Internal: counts events that are taken of a webhook whose bucket is locked, how many of them waited at its resume, and whether they are redeliveries at a rate.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
 RETURNS tid[] LANGUAGE plpgsql
@@ -169,24 +187,28 @@ DECLARE
     v_places tid[] := p_places;
 BEGIN
     IF p_places = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w
-                                      WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR w.resumed_at IS NOT NULL) THEN
+                                      WHERE w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL
+                                         OR w.resumed_at IS NOT NULL OR w.redeliver_per_second IS NOT NULL) THEN
         RETURN p_places;
     END IF;
     FOR v_webhook IN
-        SELECT q.webhook_id, array_agg(q.ctid ORDER BY q.next_retry_at, q.queue_id) AS places,
+        SELECT q.webhook_id, q.paced, array_agg(q.ctid ORDER BY q.next_retry_at, q.queue_id) AS places,
                array_agg(q.message_id ORDER BY q.next_retry_at, q.queue_id) AS message_ids,
                array_agg(q.redelivery ORDER BY q.next_retry_at, q.queue_id) AS redeliveries,
                count(*) FILTER (WHERE @extschema@._rule_row_waited(q, w.resumed_at)) AS resumed
         FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
         WHERE q.ctid = ANY (p_places)
-          AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR @extschema@._rule_row_waited(q, w.resumed_at))
-        GROUP BY q.webhook_id ORDER BY q.webhook_id
+          AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR @extschema@._rule_row_waited(q, w.resumed_at)
+               OR (q.paced AND w.redeliver_per_second IS NOT NULL))
+        -- Redeliveries have what the others leave.
+        GROUP BY q.webhook_id, q.paced ORDER BY q.webhook_id, q.paced
     LOOP
-        v_room := coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed > 0), 0);
+        v_room := coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed > 0, v_webhook.paced), 0);
         v_room := least(cardinality(v_webhook.places), v_room);
         IF v_room > 0 THEN
             PERFORM @extschema@._rule_limit_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
-                                               v_webhook.redeliveries[:v_room], least(v_room, v_webhook.resumed), p_now);
+                                               v_webhook.redeliveries[:v_room], least(v_room, v_webhook.resumed),
+                                               v_webhook.paced, p_now);
         END IF;
         v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
     END LOOP;
@@ -220,13 +242,13 @@ BEGIN
     LOOP
         -- What waits in the queue was first, and would wait for ever behind a stream that is full enough.
         IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.webhook_id = v_webhook.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
+                   WHERE q.webhook_id = v_webhook.webhook_id AND NOT q.paced AND q.status = 'pending' AND q.route <> 'publish'
                      AND q.next_retry_at <= p_now) THEN
             v_room := 0;
         ELSE
-            v_room := @extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed);
+            v_room := @extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed, false);
             IF v_room IS NULL THEN
-                v_room := CASE @extschema@._rule_limit_room(v_webhook.webhook_id, p_now, p_now, v_webhook.resumed) WHEN 0 THEN 0 ELSE -1 END;
+                v_room := CASE @extschema@._rule_limit_room(v_webhook.webhook_id, p_now, p_now, v_webhook.resumed, false) WHEN 0 THEN 0 ELSE -1 END;
             END IF;
         END IF;
         webhook_ids := webhook_ids || v_webhook.webhook_id;
@@ -241,7 +263,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_limits_use(
     p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_due timestamptz[], p_now timestamptz)
 RETURNS void LANGUAGE sql VOLATILE
 AS $$
-    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), count(e.due_at), p_now)
+    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), count(e.due_at), false, p_now)
     FROM unnest(p_webhook_ids, p_message_ids, p_verdicts, p_due) AS e (webhook_id, message_id, verdict, due_at)
     WHERE e.verdict = 'deliver' AND e.webhook_id = ANY (p_limited)
     GROUP BY e.webhook_id
@@ -259,7 +281,7 @@ BEGIN
     IF EXISTS (SELECT FROM @extschema@.rule_webhooks w
                WHERE w.max_concurrent IS NOT NULL AND w.webhook_id = ANY (p_webhook_ids) AND EXISTS (
                    SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.webhook_id = w.webhook_id AND q.status = 'pending' AND q.route <> 'publish'
+                   WHERE q.webhook_id = w.webhook_id AND q.paced = ANY ('{f,t}') AND q.status = 'pending' AND q.route <> 'publish'
                      AND q.next_retry_at <= clock_timestamp())) THEN
         PERFORM @extschema@._rule_queue_wake();
     END IF;

@@ -148,7 +148,7 @@ BEGIN
         SELECT coalesce(array_agg(l.ctid), '{}') INTO v_places
         FROM (SELECT q.queue_id, q.order_key, coalesce(q.order_place, q.queue_id) AS place
               FROM @extschema@.rule_webhook_queue q
-              WHERE q.webhook_id = v_webhook_id AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
+              WHERE q.webhook_id = v_webhook_id AND NOT q.paced AND q.status = 'pending' AND q.route <> 'publish' AND q.next_retry_at <= p_now
               ORDER BY q.next_retry_at, q.queue_id LIMIT p_ahead) a
         JOIN unnest(p_webhook_ids, p_order_keys, p_places) AS k (webhook_id, order_key, place)
             ON k.webhook_id = v_webhook_id AND k.order_key = a.order_key AND a.place > k.place

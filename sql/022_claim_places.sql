@@ -64,6 +64,12 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_pending_webhooks() IS
     'Internal: webhooks that have rows that wait.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_lane(p_webhook_id integer, p_paced boolean)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT p_webhook_id::text || CASE WHEN p_paced THEN ' paced' ELSE '' END $$;
+COMMENT ON FUNCTION @extschema@._rule_lane(integer, boolean) IS
+    'Internal: the name of what waits of a webhook, or of its redeliveries at a rate, in the places that claims begin from.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_firsts(p_webhook_ids integer[], p_firsts jsonb, p_now timestamptz)
 RETURNS jsonb LANGUAGE plpgsql
 AS $$
@@ -72,20 +78,23 @@ DECLARE
     v_latest timestamptz := p_now - interval '2 seconds';
 BEGIN
     RETURN (
-        SELECT coalesce(jsonb_object_agg(u.id, CASE WHEN f.next_retry_at < v_latest
+        SELECT coalesce(jsonb_object_agg(l.name, CASE WHEN f.next_retry_at < v_latest
                                            THEN jsonb_build_object('at', f.next_retry_at, 'id', f.queue_id)
                                            ELSE jsonb_build_object('at', v_latest, 'id', 0) END), '{}')
-        FROM unnest(p_webhook_ids) AS u (id)
+        FROM (SELECT u.id, false AS paced, @extschema@._rule_lane(u.id, false) AS name FROM unnest(p_webhook_ids) AS u (id)
+              UNION ALL
+              SELECT w.webhook_id, true, @extschema@._rule_lane(w.webhook_id, true) FROM @extschema@.rule_webhooks w
+              WHERE w.redeliver_per_second IS NOT NULL AND w.webhook_id = ANY (p_webhook_ids)) l
         LEFT JOIN LATERAL (
             SELECT q.next_retry_at, q.queue_id FROM @extschema@.rule_webhook_queue q
-            WHERE q.webhook_id = u.id AND q.status = 'pending' AND q.route <> 'publish'
-              AND (q.next_retry_at, q.queue_id) >= (coalesce((p_firsts #>> ARRAY[u.id::text, 'at'])::timestamptz, '-infinity'),
-                                                    coalesce((p_firsts #> ARRAY[u.id::text, 'id'])::bigint, 0))
+            WHERE q.webhook_id = l.id AND q.paced = l.paced AND q.status = 'pending' AND q.route <> 'publish'
+              AND (q.next_retry_at, q.queue_id) >= (coalesce((p_firsts #>> ARRAY[l.name, 'at'])::timestamptz, '-infinity'),
+                                                    coalesce((p_firsts #> ARRAY[l.name, 'id'])::bigint, 0))
             ORDER BY q.next_retry_at, q.queue_id LIMIT 1) f ON true);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_claim_firsts(integer[], jsonb, timestamptz) IS
-    'Internal: the first row of each webhook that waits, looked for from those given on.';
+    'Internal: the first row of each webhook that waits, and of its redeliveries at a rate, looked for from those given on.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_claim_places(p_now timestamptz, OUT webhook_ids integer[], OUT firsts jsonb)
 LANGUAGE plpgsql
@@ -97,7 +106,8 @@ BEGIN
         webhook_ids := ARRAY(SELECT w.webhook_id FROM @extschema@.rule_webhooks w WHERE w.enabled AND w.held_since IS NULL);
         -- The turn of an event in its key comes when others of its time have long gone.
         firsts := (@extschema@._rule_claim_marks() -> 'firsts')
-                  - ARRAY(SELECT w.webhook_id::text FROM @extschema@.rule_webhooks w WHERE w.order_key IS NOT NULL);
+                  - ARRAY(SELECT @extschema@._rule_lane(w.webhook_id, l.paced)
+                          FROM @extschema@.rule_webhooks w CROSS JOIN (VALUES (false), (true)) AS l (paced) WHERE w.order_key IS NOT NULL);
         firsts := @extschema@._rule_claim_firsts(webhook_ids, firsts, p_now);
     ELSE
         v_read := @extschema@._rule_due_entries_read();

@@ -12,7 +12,9 @@ SELECT q.webhook_id, w.webhook_name, q.message_id, q.redelivery, q.queue_id,
             ELSE coalesce(
                 CASE WHEN q.order_key IS NOT NULL
                      THEN @extschema@._rule_order_waits(q.webhook_id, q.order_key, coalesce(q.order_place, q.queue_id), q.queue_id, w.on_dead) END,
-                CASE WHEN q.webhook_id = ANY ((SELECT @extschema@._rule_limits_reached(pg_catalog.clock_timestamp()))::integer[])
+                CASE WHEN CASE WHEN q.paced
+                               THEN q.webhook_id = ANY ((SELECT @extschema@._rule_limits_reached(pg_catalog.clock_timestamp(), true))::integer[])
+                               ELSE q.webhook_id = ANY ((SELECT @extschema@._rule_limits_reached(pg_catalog.clock_timestamp(), false))::integer[]) END
                           AND q.next_retry_at <= pg_catalog.clock_timestamp()
                           AND coalesce(e.breaker_state, 'closed') = 'closed' THEN 'at its limit' END,
                 @extschema@._rule_waits_for(w.enabled, w.held_since, e.breaker_state, q.retry_count)) END AS reason,

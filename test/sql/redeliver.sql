@@ -32,14 +32,13 @@ SELECT rule_webhook_retry(:dead);
 SELECT redelivered_at, refusals, first_tried_at FROM rule_webhook_queue WHERE queue_id = :dead;
 DELETE FROM rule_webhook_queue;
 
--- All dead letters of a webhook, so many a second, and no second row for the same.
+-- All dead letters of a webhook, in their order, and no second row for the same.
 SELECT pg_temp.put('dead ' || n, 'failed') FROM generate_series(1, 5) n;
 SELECT pg_temp.put('waits', 'pending'), pg_temp.put('sent', 'success');
-SELECT rule_webhook_redeliver(p_webhook_id => :id, p_per_second => 2), rule_webhook_redeliver(p_webhook_id => :id, p_per_second => 2) AS again;
+SELECT rule_webhook_redeliver(p_webhook_id => :id), rule_webhook_redeliver(p_webhook_id => :id) AS again;
 SELECT pg_temp.put('dead ' || n, 'failed') FROM generate_series(6, 7) n;
-SELECT rule_webhook_redeliver(p_webhook_id => :id, p_per_second => 2) AS further;
-SELECT message_id, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 1) AS after_seconds
-FROM rule_webhook_queue WHERE redelivery > 0 ORDER BY queue_id;
+SELECT rule_webhook_redeliver(p_webhook_id => :id) AS further;
+SELECT message_id, paced, next_retry_at <= now() AS due FROM rule_webhook_queue WHERE redelivery > 0 ORDER BY next_retry_at, queue_id;
 DELETE FROM rule_webhook_queue;
 
 -- All of a time: what ended, and what was published and needed no row; not what is on its way.
@@ -54,8 +53,7 @@ SELECT v.webhook, 's', v.payload::jsonb, v.name, v.success, now() - v.age FROM (
 INSERT INTO rule_nats_publish_history (webhook_id, subject, payload, message_id, success, unknown, published_at) VALUES (:id, 's', '{}', 'unknown', false, true, now() - interval '2 hours');
 INSERT INTO rule_webhook_receipts (webhook_id, message_id, state) VALUES (:id, 'published', 'done'), (:id, 'being sent', 'waiting');
 SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours', p_to => now() - interval '1 hour') AS events;
-SELECT message_id, redelivery, payload, round(extract(epoch FROM next_retry_at - min(next_retry_at) OVER ()), 2) AS after_seconds
-FROM rule_webhook_queue WHERE redelivery > 0 ORDER BY next_retry_at;
+SELECT message_id, redelivery, payload, paced, next_retry_at <= now() AS due FROM rule_webhook_queue WHERE redelivery > 0 ORDER BY next_retry_at, queue_id;
 SELECT rule_webhook_redeliver(p_webhook_id => :id, p_from => now() - interval '4 hours', p_to => now() - interval '1 hour') AS again;
 BEGIN;
 -- In the stream still, and delivered by then; a receipt that is kept no longer says nothing.
