@@ -35,4 +35,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_maintain(text) IS
-    'For workers: counts what waits, where the queue has a limit, rolls history and attempts up when nobody has for five minutes, or for ten seconds where a transaction was in the way, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';
+    'For workers: counts what waits, where the queue has a limit, ends rates of resumes and redeliveries of which nothing is left, rolls history and attempts up when nobody has for five minutes, or for ten seconds where a transaction was in the way, calls rule_engine_maintain() when nobody has for an hour or it left something, and says after how many ms to call again. Never waits for another session.';

@@ -103,7 +103,7 @@ DECLARE
 BEGIN
     -- Where rows wait a claim reads, and would miss what is read here until the end of the transaction.
     IF EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-               WHERE q.webhook_id = p_webhook_id AND q.status = 'pending' AND q.route <> 'publish') THEN
+               WHERE q.webhook_id = p_webhook_id AND NOT q.paced AND q.status = 'pending' AND q.route <> 'publish') THEN
         RETURN;
     END IF;
     SELECT coalesce(array_agg(r.msg_id), '{}') AS msg_ids,

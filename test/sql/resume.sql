@@ -140,6 +140,38 @@ SELECT pg_temp.tokens(0);
 SELECT pg_temp.say('w1', 'k2', 200), pg_temp.claim('w1');
 SELECT pg_temp.tokens(1), pg_temp.claim('w1');
 
+-- The rate ends when nothing can be left that waited: not while it is in the queue, whatever became of it, and not before a
+-- stream has given up what it had.
+DELETE FROM rule_webhook_queue;
+UPDATE rule_webhooks SET order_key = NULL, resumed_at = now() - interval '8 days', resume_per_second = 4 WHERE webhook_id = :id;
+UPDATE rule_nats_streams SET max_age_seconds = 7 * 86400;
+CREATE FUNCTION pg_temp.rate(p_what text DEFAULT NULL, p_age interval DEFAULT '9 days') RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE re.rule_webhook_queue SET created_at = now() - p_age;
+    EXECUTE coalesce('UPDATE re.rule_webhook_queue SET ' || p_what, 'SELECT 1');
+    PERFORM re._rule_rates_end();
+    RETURN (SELECT resume_per_second FROM re.rule_webhooks WHERE webhook_id = t.id('resumed'));
+END $$;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload) VALUES (:id, 'left', '{}');
+SELECT pg_temp.rate('next_retry_at = created_at') AS due, pg_temp.rate($$next_retry_at = now() + interval '1 hour', retry_count = 1$$) AS tried_again,
+       pg_temp.rate($$next_retry_at = 'infinity', retry_count = 0$$) AS behind_another,
+       pg_temp.rate($$next_retry_at = now(), status = 'processing', leased_by = 'w1', lease_until = now() + interval '1 hour'$$) AS leased;
+BEGIN;
+SELECT pg_temp.rate($$status = 'success', leased_by = NULL, lease_until = NULL$$) AS ended;
+SELECT resumed_at FROM rule_webhooks WHERE webhook_id = :id;
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.rate($$status = 'pending', leased_by = NULL, lease_until = NULL, next_retry_at = now(), retry_count = 1$$, '7 days') AS newer;
+ROLLBACK;
+UPDATE rule_webhook_queue SET status = 'success', leased_by = NULL, lease_until = NULL;
+UPDATE rule_webhooks SET resumed_at = now() - interval '6 days' WHERE webhook_id = :id;
+SELECT pg_temp.rate() AS in_the_stream;
+UPDATE rule_nats_streams SET max_age_seconds = 0;
+UPDATE rule_webhooks SET resumed_at = now() - interval '29 days' WHERE webhook_id = :id;
+SELECT pg_temp.rate() AS for_ever;
+UPDATE rule_webhooks SET resumed_at = now() - interval '31 days' WHERE webhook_id = :id;
+SELECT pg_temp.rate() AS past_receipts;
+
 \a \t
 SELECT c.call || E'\n    ' || t.error(c.call)
 FROM (VALUES
