@@ -41,13 +41,14 @@ BEGIN
         RETURNING q.queue_id, q.webhook_id, q.message_id, q.payload, q.rule_name, q.traceparent, q.order_key, q.order_place,
                   coalesce(q.first_accepted_at, q.created_at) AS first_accepted_at)
     INSERT INTO @extschema@.rule_webhook_queue
-        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, order_key, order_place, first_accepted_at, paced, next_retry_at)
+        (webhook_id, message_id, redelivery, payload, rule_name, traceparent, order_key, order_place, first_accepted_at, paced, next_retry_at,
+         created_at)
     SELECT o.webhook_id, o.message_id,
            (SELECT max(n.redelivery) + 1 FROM @extschema@.rule_webhook_queue n
             WHERE n.webhook_id = o.webhook_id AND n.message_id = o.message_id),
            o.payload, o.rule_name, o.traceparent, o.order_key,
            CASE WHEN o.order_key IS NOT NULL THEN coalesce(o.order_place, o.queue_id) END,
-           o.first_accepted_at, p_paced, statement_timestamp()
+           o.first_accepted_at, p_paced, statement_timestamp(), clock_timestamp()
     FROM old o ORDER BY o.queue_id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
@@ -66,8 +67,8 @@ DECLARE
     v_receipts_since timestamptz := clock_timestamp() - (
         SELECT k.keep FROM @extschema@.rule_engine_retention k WHERE k.table_name = 'rule_webhook_receipts');
 BEGIN
-    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, first_accepted_at, paced, next_retry_at)
-    SELECT p_webhook_id, e.message_id, 1, e.payload, e.published_at, true, statement_timestamp()
+    INSERT INTO @extschema@.rule_webhook_queue (webhook_id, message_id, redelivery, payload, first_accepted_at, paced, next_retry_at, created_at)
+    SELECT p_webhook_id, e.message_id, 1, e.payload, e.published_at, true, statement_timestamp(), clock_timestamp()
     FROM (SELECT DISTINCT ON (h.message_id) h.message_id, h.payload, h.published_at
           FROM @extschema@.rule_nats_publish_history h
           WHERE h.webhook_id = p_webhook_id AND h.published_at >= p_from AND h.published_at < p_to AND h.payload IS NOT NULL

@@ -26,7 +26,8 @@ RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     -- A quarter of a second's, since a worker that nobody wakes looks every 250 ms.
     SELECT CASE WHEN p_refilled_at IS NULL THEN greatest(1.0, p_max_per_second / 4.0)
-                -- A clock that was set back takes nothing away.
+                -- A clock that was set back takes nothing away, and does not keep all waiting until that time comes again.
+                WHEN p_refilled_at > p_now + interval '10 seconds' THEN greatest(1.0, p_max_per_second / 4.0)
                 ELSE least(greatest(1.0, p_max_per_second / 4.0),
                            p_tokens + p_max_per_second * greatest(0.0, extract(epoch FROM p_now - p_refilled_at)))
                 END::double precision

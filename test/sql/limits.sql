@@ -25,7 +25,7 @@ JOIN (SELECT webhook_id FROM rule_webhook_queue WHERE status = 'processing'
       UNION ALL SELECT webhook_id FROM rule_webhook_receipts WHERE state = 'leased') l USING (webhook_id) GROUP BY 1;
 -- As many tokens as that, and none more by itself.
 CREATE FUNCTION pg_temp.tokens(p_tokens double precision) RETURNS void LANGUAGE sql AS $$
-    UPDATE re.rule_webhook_buckets SET tokens = p_tokens, refilled_at = now() + interval '1 hour' $$;
+    UPDATE re.rule_webhook_buckets SET tokens = p_tokens, refilled_at = now() + interval '9 seconds' $$;
 
 -- The first three, whoever claims; others' events go on.
 SELECT pg_temp.put('slow', VARIADIC ARRAY(SELECT 's' || n FROM generate_series(1, 12) n));
@@ -100,8 +100,10 @@ SELECT pg_temp.claim('w1');
 SELECT pg_temp.tokens(1.1);
 SELECT pg_temp.claim('w2');
 SELECT round(tokens::numeric, 3) AS left_over FROM rule_webhook_buckets;
--- No more than a quarter comes back, after however long.
+-- No more than a quarter comes back, after however long, or by a clock that was set back.
 UPDATE rule_webhook_buckets SET tokens = 0, refilled_at = now() - interval '1 day';
+SELECT pg_temp.claim('w1');
+UPDATE rule_webhook_buckets SET tokens = 0, refilled_at = now() + interval '1 hour';
 SELECT pg_temp.claim('w1');
 SELECT max(retry_count) AS tries FROM rule_webhook_queue WHERE webhook_id = :id AND status = 'pending';
 -- One at least.

@@ -92,6 +92,15 @@ SELECT message_id, redelivery, status, payload, date_trunc('minutes', now() - fi
 DELETE FROM rule_webhook_queue WHERE redelivery > 0 AND message_id <> 'published';
 SELECT pg_temp.again(now() - interval '55 minutes') AS since, pg_temp.again(now() - interval '45 minutes') AS again;
 
+-- A transaction that began before the time and redelivers after it.
+UPDATE rule_webhook_queue SET status = 'success' WHERE status = 'pending';
+BEGIN;
+SELECT clock_timestamp() AS in_between \gset
+SELECT pg_temp.again(:'in_between') AS events;
+COMMIT;
+UPDATE rule_webhook_queue SET status = 'success' WHERE status = 'pending';
+SELECT pg_temp.again(:'in_between') AS same_call;
+
 -- What waited in the queue, once the stream gave it up, belongs to the time at which it was published.
 DELETE FROM rule_webhook_queue;
 DELETE FROM rule_webhook_receipts;

@@ -20,7 +20,7 @@ CREATE FUNCTION pg_temp.redeliver(p_per_second integer) RETURNS integer LANGUAGE
 CREATE FUNCTION pg_temp.still() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.redeliver_refilled_at > now() - interval '1 hour' THEN
-        NEW.redeliver_refilled_at := now() + interval '1 hour';
+        NEW.redeliver_refilled_at := now() + interval '9 seconds';
     END IF;
     RETURN NEW;
 END $$;
@@ -90,7 +90,7 @@ SELECT pg_temp.dead('again', VARIADIC ARRAY(SELECT 'e' || n FROM generate_series
 UPDATE rule_webhooks SET max_per_second = 8 WHERE webhook_id = :id;
 SELECT pg_temp.put('again', 'new 1');
 SELECT pg_temp.claim('w1');
-UPDATE rule_webhook_buckets SET tokens = 2, refilled_at = now() + interval '1 hour';
+UPDATE rule_webhook_buckets SET tokens = 2, refilled_at = now() + interval '9 seconds';
 SELECT verdict, reason FROM t.admit('w1', t.message('again', 'm1'));
 SELECT pg_temp.claim('w1');
 UPDATE rule_webhooks SET max_per_second = NULL, max_concurrent = 1 WHERE webhook_id = :id;
@@ -99,7 +99,7 @@ SELECT pg_temp.claim('w1');
 UPDATE rule_webhooks SET max_concurrent = NULL WHERE webhook_id = :id;
 -- What waited at a resume keeps to both rates.
 SELECT rule_webhook_hold(:id, 'why'), rule_webhook_resume(:id, 8);
-UPDATE rule_webhook_buckets SET resume_tokens = 1, resume_refilled_at = now() + interval '1 hour';
+UPDATE rule_webhook_buckets SET resume_tokens = 1, resume_refilled_at = now() + interval '9 seconds';
 SELECT pg_temp.claim('w1');
 UPDATE rule_webhooks SET resume_per_second = NULL WHERE webhook_id = :id;
 

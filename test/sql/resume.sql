@@ -30,7 +30,7 @@ END $$;
 CREATE FUNCTION pg_temp.still() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.resume_refilled_at > now() - interval '1 hour' THEN
-        NEW.resume_refilled_at := now() + interval '1 hour';
+        NEW.resume_refilled_at := now() + interval '9 seconds';
     END IF;
     RETURN NEW;
 END $$;
@@ -121,10 +121,10 @@ UPDATE rule_webhooks SET max_per_second = 40 WHERE webhook_id = :id;
 SELECT rule_webhook_hold(:id, 'why'), pg_temp.put('resumed', VARIADIC ARRAY(SELECT 'p' || n FROM generate_series(1, 6) n)), pg_temp.resume(8);
 SELECT pg_temp.claim('w1');
 SELECT round(tokens::numeric) AS tokens, round(resume_tokens::numeric) AS of_the_resume FROM rule_webhook_buckets;
-UPDATE rule_webhook_buckets SET tokens = 1, refilled_at = now() + interval '1 hour', resume_tokens = 2, resume_refilled_at = now() + interval '1 hour';
+UPDATE rule_webhook_buckets SET tokens = 1, refilled_at = now() + interval '9 seconds', resume_tokens = 2, resume_refilled_at = now() + interval '9 seconds';
 SELECT pg_temp.claim('w1');
 DELETE FROM rule_webhook_queue WHERE webhook_id = :id AND status = 'pending';
-UPDATE rule_webhook_buckets SET tokens = 2, refilled_at = now() + interval '1 hour', resume_tokens = 0, resume_refilled_at = now() + interval '1 hour';
+UPDATE rule_webhook_buckets SET tokens = 2, refilled_at = now() + interval '9 seconds', resume_tokens = 0, resume_refilled_at = now() + interval '9 seconds';
 SELECT verdict, reason, try FROM t.admit('w1', pg_temp.message('resumed', 'new 7', 0), pg_temp.message('resumed', 'new 8', 0), pg_temp.message('resumed', 'new 9', 0));
 UPDATE rule_webhooks SET max_per_second = NULL WHERE webhook_id = :id;
 
