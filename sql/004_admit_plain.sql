@@ -6,7 +6,7 @@
 -- statement that begins later: so what another worker had taken until then is visible, and nobody takes it from then on.
 -- One snapshot for queue and receipts, so that an event on its way from one to the other is in either. The row of history
 -- is in that snapshot, and with it what its transaction did to the webhook. That no row is there says nothing here.
-CREATE OR REPLACE FUNCTION @extschema@._rule_admit_plain(p_consumer text, p_messages jsonb)
+CREATE OR REPLACE FUNCTION @extschema@._rule_admit_plain(p_consumer text, p_messages jsonb, p_room integer)
 RETURNS integer[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -18,10 +18,6 @@ DECLARE
     v_now timestamptz;
     v_taken integer[];
 BEGIN
-    -- Each lock is one of which the server has few.
-    IF jsonb_array_length(p_messages) > 500 THEN
-        RETURN '{}';
-    END IF;
     -- Each member is read once, and what is of another kind than it should be raises an error (a text that is a number is for
     -- the long way to read).
     SELECT array_agg(m.n), array_agg(m.webhook_id), array_agg(m.message_id), array_agg(m.transaction), array_agg(m.stream),
@@ -32,6 +28,7 @@ BEGIN
                e.m ->> 'source_id' AS source_id, e.m ->> 'transaction' AS transaction, e.m ->> 'stream' AS stream,
                (e.m -> 'sequence')::bigint AS sequence, (e.m -> 'age_ms')::bigint AS age_ms, e.m -> 'overflow' AS overflow
         FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS e (m, n)
+        WHERE e.n <= p_room
         OFFSET 0) m
     WHERE CASE WHEN m.webhook_id >= 1 AND m.sequence BETWEEN 0 AND 999999999999999 AND m.age_ms BETWEEN 0 AND 999999999999
                     AND m.source_id = (SELECT s.source_id::text FROM @extschema@.rule_engine_source s)
@@ -85,5 +82,5 @@ EXCEPTION
         RETURN '{}';
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_admit_plain(text, jsonb) IS
-    'Internal: takes those of a batch of stream messages that are plainly to be delivered for the first time, and says which.';
+COMMENT ON FUNCTION @extschema@._rule_admit_plain(text, jsonb, integer) IS
+    'Internal: takes those of the first so many of a batch of stream messages that are plainly to be delivered for the first time, and says which.';

@@ -13,6 +13,7 @@ DECLARE
     v_webhook_ids integer[]; v_message_ids text[]; v_sources text[]; v_transactions xid8[]; v_streams text[];
     v_sequences bigint[]; v_ages bigint[]; v_payloads text[]; v_problems text[]; v_overflow boolean[];
     v_verdicts text[]; v_reasons text[]; v_waits integer[]; v_tries integer[];
+    v_room integer;
     v_plain integer[];
     v_candidates integer[] := '{}';
     v_known boolean[];
@@ -24,7 +25,8 @@ BEGIN
     IF jsonb_typeof(p_messages) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the messages must be a JSON array', 'Give one object per stream message.');
     END IF;
-    v_plain := @extschema@._rule_admit_plain(p_consumer, p_messages);
+    v_room := @extschema@._rule_event_locks_room(least(500, jsonb_array_length(p_messages)));
+    v_plain := @extschema@._rule_admit_plain(p_consumer, p_messages, v_room);
     IF cardinality(v_plain) = jsonb_array_length(p_messages) THEN
         RETURN QUERY SELECT p.n, 'deliver', NULL::text, NULL::integer, 1 FROM unnest(v_plain) AS p (n) ORDER BY p.n;
         RETURN;
@@ -55,7 +57,7 @@ BEGIN
 
     IF p_messages @? '$[*] ? (@.repeated == true)' THEN
         FOR v_taken IN
-            SELECT b.* FROM @extschema@._rule_admitted_before(p_consumer, p_messages) b WHERE v_verdicts[b.n] IS NULL
+            SELECT b.* FROM @extschema@._rule_admitted_before(p_consumer, p_messages, v_room) b WHERE v_verdicts[b.n] IS NULL
         LOOP
             v_verdicts[v_taken.n] := 'deliver';
             v_tries[v_taken.n] := v_taken.try;
@@ -102,11 +104,10 @@ BEGIN
                 v_verdicts[i] := 'drop';
                 v_reasons[i] := 'dead letter: ' || v_problems[i];
             END IF;
-        ELSIF cardinality(v_candidates) + cardinality(v_plain) >= 500 THEN
-            -- Each event taken holds a lock until the commit, of which the server has few.
+        ELSIF i > v_room THEN
             v_verdicts[i] := 'wait';
             v_reasons[i] := 'too many at once';
-            v_waits[i] := 50;
+            v_waits[i] := 250;
         ELSE
             v_candidates := v_candidates || i;
         END IF;

@@ -56,6 +56,31 @@ AS $$ SELECT pg_catalog.pg_try_advisory_xact_lock(1919247717,
 COMMENT ON FUNCTION @extschema@._rule_event_lock(integer, text, integer) IS
     'Internal: makes the transaction the only one that takes this event, or says that another is.';
 
+-- Each event that is taken is a lock until the commit, and the server has room for max_locks_per_transaction of them per
+-- connection: when that is full no session gets a lock, the application's neither. A call has a quarter of its connection's
+-- part. What it takes beyond that it borrows, a part at a time, of a quarter of all, which all calls share. So all of them
+-- together have half at most, and none comes away with nothing, whoever else takes these locks.
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_locks_room(p_wanted integer)
+RETURNS integer LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_part integer := current_setting('max_locks_per_transaction')::integer;
+    v_parts integer := current_setting('max_connections')::integer / 4;
+    v_first integer := floor(random() * v_parts);
+    v_room integer := greatest(1, v_part / 4);
+BEGIN
+    FOR i IN 1 .. v_parts LOOP
+        EXIT WHEN v_room >= p_wanted;
+        IF pg_try_advisory_xact_lock(1919247719, (v_first + i) % v_parts) THEN
+            v_room := v_room + v_part;
+        END IF;
+    END LOOP;
+    RETURN least(v_room, p_wanted);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_locks_room(integer) IS
+    'Internal: how many of so many events the transaction may take, by the room that the server has for locks. To be asked once in a transaction.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_wait_ms(p_until timestamptz)
 RETURNS integer LANGUAGE sql VOLATILE
 AS $$ SELECT least(5000, greatest(50, pg_catalog.ceil(1000 * extract(epoch FROM p_until - pg_catalog.clock_timestamp()))))::integer $$;

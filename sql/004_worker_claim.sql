@@ -26,7 +26,8 @@ BEGIN
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
     SELECT p.ids, p.unanswered_ms INTO v_publish, v_unanswered
     FROM @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams, p_call) p;
-    v_post := @extschema@._rule_claim_post(p_consumer, v_left - cardinality(v_publish), p_room, p_call);
+    v_post := @extschema@._rule_claim_post(
+        p_consumer, @extschema@._rule_event_locks_room(v_left - cardinality(v_publish)), p_room, p_call);
     RETURN QUERY
     SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
            q.retry_count + 1, a.payload,

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION @extschema@._rule_claims_unanswered(text, bigint[]) IS
 -- A lease names the message that it was given for, and a worker has a message in hand once: so the answer can be given again.
 -- The event's lock keeps the row's copy from being claimed when the lease has run out meanwhile. What is held or disabled by
 -- now is judged as any other.
-CREATE OR REPLACE FUNCTION @extschema@._rule_admitted_before(p_consumer text, p_messages jsonb)
+CREATE OR REPLACE FUNCTION @extschema@._rule_admitted_before(p_consumer text, p_messages jsonb, p_room integer)
 RETURNS TABLE (n integer, try integer) LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
@@ -30,7 +30,8 @@ BEGIN
         SELECT m.n, m.webhook_id, m.message_id, m.stream, m.sequence, @extschema@._rule_lease(w.timeout_ms) AS lease
         FROM @extschema@._rule_worker_messages(p_messages) m
         JOIN @extschema@.rule_webhooks w ON w.webhook_id = m.webhook_id
-        WHERE p_messages -> (m.n - 1) -> 'repeated' = 'true' AND m.problem IS NULL AND w.enabled AND w.held_since IS NULL
+        WHERE m.n <= p_room AND p_messages -> (m.n - 1) -> 'repeated' = 'true' AND m.problem IS NULL
+          AND w.enabled AND w.held_since IS NULL
     LOOP
         CONTINUE WHEN NOT @extschema@._rule_event_lock(v.webhook_id, v.message_id, 0);
         WITH mine AS (
@@ -56,5 +57,5 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_admitted_before(text, jsonb) IS
-    'Internal: of messages that a worker asks about again, those that it was to deliver and was never told so, leased anew.';
+COMMENT ON FUNCTION @extschema@._rule_admitted_before(text, jsonb, integer) IS
+    'Internal: of the first so many messages those that a worker asks about again and that it was to deliver and was never told so, leased anew.';
