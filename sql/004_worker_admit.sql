@@ -59,7 +59,9 @@ BEGIN
         FOR v_taken IN
             SELECT b.* FROM @extschema@._rule_admitted_before(p_consumer, p_messages, v_room) b WHERE v_verdicts[b.n] IS NULL
         LOOP
-            v_verdicts[v_taken.n] := 'deliver';
+            v_verdicts[v_taken.n] := CASE WHEN v_taken.try IS NULL THEN 'wait' ELSE 'deliver' END;
+            v_reasons[v_taken.n] := CASE WHEN v_taken.try IS NULL THEN 'another worker is taking it' END;
+            v_waits[v_taken.n] := CASE WHEN v_taken.try IS NULL THEN 50 END;
             v_tries[v_taken.n] := v_taken.try;
         END LOOP;
     END IF;

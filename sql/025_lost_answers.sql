@@ -16,8 +16,9 @@ COMMENT ON FUNCTION @extschema@._rule_claims_unanswered(text, bigint[]) IS
     'Internal: gives back, untried, what a worker was leased and never told of.';
 
 -- A lease names the message that it was given for, and a worker has a message in hand once: so the answer can be given again.
--- The event's lock keeps the row's copy from being claimed when the lease has run out meanwhile. What is held or disabled by
--- now is judged as any other.
+-- The event's lock keeps the row's copy from being claimed when the lease has run out meanwhile. Who has it may be that very
+-- call, and what it does is not seen yet: such a message (try NULL) is not judged now. What is held or disabled by now is
+-- judged as any other.
 CREATE OR REPLACE FUNCTION @extschema@._rule_admitted_before(p_consumer text, p_messages jsonb, p_room integer)
 RETURNS TABLE (n integer, try integer) LANGUAGE plpgsql
 AS $$
@@ -33,7 +34,12 @@ BEGIN
         WHERE m.n <= p_room AND p_messages -> (m.n - 1) -> 'repeated' = 'true' AND m.problem IS NULL
           AND w.enabled AND w.held_since IS NULL
     LOOP
-        CONTINUE WHEN NOT @extschema@._rule_event_lock(v.webhook_id, v.message_id, 0);
+        n := v.n;
+        try := NULL;
+        IF NOT @extschema@._rule_event_lock(v.webhook_id, v.message_id, 0) THEN
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
         WITH mine AS (
             SELECT r.ctid AS place FROM @extschema@.rule_webhook_receipts r
             WHERE r.webhook_id = v.webhook_id AND r.message_id = v.message_id AND r.redelivery = 0 AND r.state = 'leased'
@@ -51,11 +57,10 @@ BEGIN
             FROM mine WHERE q.ctid = mine.place RETURNING q.retry_count + 1 INTO try;
         END IF;
         IF try IS NOT NULL THEN
-            n := v.n;
             RETURN NEXT;
         END IF;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_admitted_before(text, jsonb, integer) IS
-    'Internal: of the first so many messages those that a worker asks about again and that it was to deliver and was never told so, leased anew.';
+    'Internal: of the first so many messages those that a worker asks about again and that it was to deliver and was never told so, leased anew, and, without a try, those whose event is being taken.';

@@ -3,9 +3,11 @@ package flow
 import (
 	"bytes"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/endpoint"
@@ -77,4 +79,44 @@ func TestWhatIsInHandStaysThereWhenAnotherAnswerIsLost(t *testing.T) {
 	b.settled(t)
 	b.arrived(t, append(first, second...)...)
 	require.True(t, lost.Load())
+}
+
+// The backend of an admit stands still in its commit, as one does whose disk stalls, for longer than its worker waits. What
+// the worker is told when it asks again is not what becomes of the event.
+func TestAnEventOfAnAdmitThatEndsAfterItsWorkerHasAskedAgainDoesNotWaitForItsLeaseEither(t *testing.T) {
+	for name, until := range map[string]string{"while it asks": "calls >= 0", "when it was answered": "calls > 0"} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			id := b.webhook(t, "orders", "nats")
+			b.worker(t, "CONSUMER_NAME=one")
+			b.worker(t, "CONSUMER_NAME=two")
+			published(t, b.application, id, "before")
+			b.arrived(t, "before")
+			for _, by := range []*pgx.Conn{b.admin, b.application} {
+				_, err := by.Exec(t.Context(), "SET synchronous_commit = local")
+				require.NoError(t, err)
+			}
+			set := func(setting string) {
+				b.must(t, "ALTER SYSTEM SET "+setting)
+				b.must(t, "SELECT pg_reload_conf()")
+			}
+			set("track_functions = 'all'")
+			set("synchronous_standby_names = 'nobody'")
+			published(t, b.application, id, "event")
+			var pid int
+			require.Eventually(t, func() bool {
+				return b.admin.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity
+					WHERE wait_event = 'SyncRep' AND query LIKE '%rule_worker_admit%'`).Scan(&pid) == nil
+			}, patience, 10*time.Millisecond)
+			require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+			set("synchronous_standby_names = ''")
+			b.count(t, 1, "SELECT count(*) FROM pg_stat_user_functions WHERE funcname = '_rule_admitted_before' AND "+until)
+			require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+
+			b.arrived(t, "before", "event")
+			b.settled(t)
+			b.arrived(t, "before", "event")
+			b.count(t, 0, "SELECT sum(lease_losses) FROM rule_webhook_receipts")
+		})
+	}
 }

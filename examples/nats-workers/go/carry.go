@@ -70,15 +70,7 @@ func (w *worker) carry(e *event, m message, from slots) {
 			free()
 		}
 	}
-	admits := w.admits
-	if e.early() {
-		admits = w.early
-	}
-	v, err := admits.ask(w.asking, m)
-	if err == nil && v.verdict == "payload" && m.Payload == nil {
-		m.Payload = encoded(e.body)
-		v, err = admits.ask(w.asking, m)
-	}
+	v, err := w.judge(e, m, inHand, free)
 	if err != nil {
 		w.putAside(e, err)
 		return

@@ -297,20 +297,26 @@ type verdict struct {
 	wait    time.Duration
 	try     int
 	start   time.Time // when the call began: a lease counts from here
+	// repeated says that an earlier call about the message was not answered.
+	repeated bool
 }
 
 // mostAdmitted is how many messages the database takes in one call.
 const mostAdmitted = 500
 
 func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
-	repeated := false
-	return verdicts(ctx, d, len(messages), "try", "admit", func() any {
+	again := false
+	answers, err := verdicts(ctx, d, len(messages), "try", "admit", func() any {
 		for i := range messages {
-			messages[i].Repeated = repeated
+			messages[i].Repeated = messages[i].Repeated || again
 		}
-		repeated = true
+		again = true
 		return messages
 	})
+	for i := range answers {
+		answers[i].repeated = messages[i].Repeated
+	}
+	return answers, err
 }
 
 func (d *database) report(ctx context.Context, attempts []attempt) ([]verdict, error) {
@@ -350,8 +356,8 @@ func verdicts(ctx context.Context, d *database, n int, try, call string, members
 			if ordinal < 1 || ordinal > len(answers) {
 				return fmt.Errorf("%s answered about member %d of %d", call, ordinal, len(answers))
 			}
-			answers[ordinal-1] = verdict{deref(word), deref(reason),
-				time.Duration(deref(waitMS)) * time.Millisecond, deref(try), start}
+			answers[ordinal-1] = verdict{verdict: deref(word), reason: deref(reason),
+				wait: time.Duration(deref(waitMS)) * time.Millisecond, try: deref(try), start: start}
 		}
 		return rs.Err()
 	})

@@ -2,7 +2,8 @@
 
 /**
  * @typedef {import("./database.js").Database} Database
- * @typedef {{verdict: string, reason: string, wait: number, try: number, start: number}} Verdict
+ * @typedef {{verdict: string, reason: string, wait: number, try: number, start: number,
+ *   repeated?: boolean}} Verdict repeated: an earlier call about the message was not answered
  * @typedef {{source: string, lease: number, heartbeatMS: number, pollMS: number, endpointsMS: number,
  *   streams: Record<string, any>, places: Places}} Welcome
  * @typedef {Record<string, [number, number]>} Places by stream, which of how many processes this one is
@@ -98,16 +99,19 @@ export const mostAdmitted = 500;
 /**
  * @param {Database} db
  * @param {AbortSignal} signal
- * @param {object[]} messages
+ * @param {import("./carry.js").Told[]} messages
  */
-export function admit(db, signal, messages) {
+export async function admit(db, signal, messages) {
+  let told = messages;
   let asked = false;
-  const told = () => {
-    const again = asked ? messages.map((m) => ({ ...m, repeated: true })) : messages;
+  const members = () => {
+    if (asked) told = messages.map((m) => ({ ...m, repeated: true }));
     asked = true;
-    return again;
+    return told;
   };
-  return verdicts(db, signal, messages.length, told, "try", "admit");
+  const answers = await verdicts(db, signal, messages.length, members, "try", "admit");
+  answers.forEach((v, i) => { v.repeated = told[i].repeated; });
+  return answers;
 }
 
 /**

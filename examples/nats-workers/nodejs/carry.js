@@ -1,6 +1,7 @@
 import { Ended, sleep } from "./context.js";
 import { Early } from "./early.js";
 import { Event } from "./event.js";
+import { encoded, judge } from "./judge.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
 import { once } from "./slots.js";
@@ -22,12 +23,12 @@ const inHandStill = 5000;
  * What admit is told about a message. What a header does not hold, or holds
  * malformed, is for the database to judge. overflow: it is more than the worker
  * takes of its webhook. early: it was read ahead of the consumer, which still has it.
- * crowded: the group holds many messages.
+ * crowded: the group holds many messages. repeated: an earlier call about it was not answered.
  * The members stand as jsonb keeps them, by length and then by letter, so that
  * Postgres has nothing to sort.
  * @typedef {{webhook_id: number | null, message_id: string | null, source_id: string | null,
  *   transaction: string | null, traceparent?: string, stream: string, sequence: number, age_ms: number,
- *   crowded?: true, overflow?: true, early?: true, payload?: string}} Told
+ *   crowded?: true, overflow?: true, early?: true, repeated?: boolean, payload?: string}} Told
  */
 
 /**
@@ -52,7 +53,7 @@ export async function carry(w, { e, told }, from) {
     inHand = await taken(w, e);
     aside = !inHand && w.siding.enter();
     if (aside) free();
-    const v = await admitted(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) });
+    const v = await judge(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) }, inHand, free);
     if (v.verdict !== "deliver") {
       if (inHand) w.windows.unsent(e.webhookID);
       w.metrics.judged(e.path, v.verdict);
@@ -93,13 +94,6 @@ async function taken(w, e) {
     e.msg?.nak();
     throw err;
   }
-}
-
-/** @param {Worker} w @param {Event} e @param {Told} told */
-async function admitted(w, e, told) {
-  const admits = e.msg instanceof Early ? w.early : w.admits;
-  const v = await admits.ask(w.asking, told);
-  return v.verdict === "payload" && !told.payload ? admits.ask(w.asking, { ...told, payload: encoded(e.body) }) : v;
 }
 
 /**
@@ -239,6 +233,3 @@ function putAside(e, err) {
     "the database refused what it was told");
   e.msg?.nak(setAside);
 }
-
-/** @param {Uint8Array} body */
-const encoded = (body) => Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("base64");

@@ -1,0 +1,62 @@
+import { Ended, sleep } from "./context.js";
+import { Early } from "./early.js";
+
+// What admit says of a message whose event it could not look at.
+const notLooked = ["another worker is taking it", "too many at once"];
+// How long a call that was not answered may go on, for as much as is waited for it.
+const underWay = 120_000;
+
+/**
+ * @typedef {import("./worker.js").Worker} Worker
+ * @typedef {import("./event.js").Event} Event
+ * @typedef {import("./carry.js").Told} Told
+ * @typedef {import("./calls.js").Verdict} Verdict
+ */
+
+/**
+ * Asks the database what to do with a message. An event that takes long frees its slot.
+ * @param {Worker} w
+ * @param {Event} e
+ * @param {Told} told
+ * @param {boolean} inHand
+ * @param {() => void} free
+ */
+export async function judge(w, e, told, inHand, free) {
+  let v = await ask(w, e, told);
+  if (!unsettled(v)) return v;
+  const end = w.siding.shunt(free);
+  try {
+    for (const last = performance.now() + underWay; unsettled(v) && performance.now() < last;) {
+      if (inHand) w.windows.unsent(e.webhookID);
+      if (!await sleep(w.asking, v.wait)) throw new Ended();
+      v = await ask(w, e, { ...told, repeated: true });
+    }
+    return v;
+  } finally {
+    end();
+  }
+}
+
+/**
+ * Says that the call that was not answered may still be under way. What it leases is
+ * this process' own, and only who asks again is told. Given back, the message would go
+ * to another process, and the lease would have to run out.
+ * @param {Verdict} v
+ */
+const unsettled = (v) => v.repeated && v.verdict === "wait" && notLooked.includes(v.reason);
+
+/**
+ * Asks once, and once more with the payload where the answer wants it.
+ * @param {Worker} w
+ * @param {Event} e
+ * @param {Told} told
+ */
+async function ask(w, e, told) {
+  const admits = e.msg instanceof Early ? w.early : w.admits;
+  const v = await admits.ask(w.asking, told);
+  if (v.verdict !== "payload" || told.payload) return v;
+  return admits.ask(w.asking, { ...told, payload: encoded(e.body), repeated: v.repeated });
+}
+
+/** @param {Uint8Array} body */
+export const encoded = (body) => Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("base64");
