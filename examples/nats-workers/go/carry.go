@@ -16,6 +16,8 @@ import (
 
 const (
 	ackTimeout = 5 * time.Second
+	// So many acks share a ping to the server.
+	mostAcked = 500
 	// A message that the database cannot judge comes back after this long.
 	setAside = time.Minute
 	// One that comes again while it is in hand comes back after this long.

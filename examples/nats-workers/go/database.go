@@ -301,8 +301,9 @@ type verdict struct {
 	repeated bool
 }
 
-// mostAdmitted is how many messages the database takes in one call.
-const mostAdmitted = 500
+// mostAdmitted is how many messages go in one call: of more many workers at a time
+// would get but a part of what they ask for, by the server's room for locks.
+const mostAdmitted = 128
 
 func (d *database) admit(ctx context.Context, messages []message) ([]verdict, error) {
 	again := false

@@ -3,18 +3,21 @@ package main
 import "time"
 
 const (
-	// beingTaken and tooMany are what admit says of a message whose event it could not look at.
+	// tooMany is what admit says of a message for which the server has no room for locks now.
+	tooMany = "too many at once"
+	// beingTaken is what it says of one whose event another call has.
 	beingTaken = "another worker is taking it"
-	tooMany    = "too many at once"
-	// underWay is how long a call that was not answered may go on, for as much as is waited for it.
-	underWay = 2 * time.Minute
+	// unsettledFor bounds how long a message is kept for such answers.
+	unsettledFor = 2 * time.Minute
 )
 
-// unsettled says that the call that was not answered may still be under way. What it
+// unsettled says that the message is to be kept, and asked about again. To give it
+// back and get it anew costs more than to judge it, where there are too many. And
+// where a call was not answered, that may be the one that has the event: what it
 // leases is this process' own, and only who asks again is told. Given back, the
 // message would go to another process, and the lease would have to run out.
 func (v verdict) unsettled() bool {
-	return v.repeated && v.verdict == "wait" && (v.reason == beingTaken || v.reason == tooMany)
+	return v.verdict == "wait" && (v.reason == tooMany || v.repeated && v.reason == beingTaken)
 }
 
 // judge asks the database what to do with a message. An event that takes long
@@ -25,12 +28,12 @@ func (w *worker) judge(e *event, m message, inHand bool, free func()) (verdict, 
 		return v, err
 	}
 	defer w.siding.shunt(free)()
-	for end := time.Now().Add(underWay); err == nil && v.unsettled() && time.Now().Before(end); {
+	for end := time.Now().Add(unsettledFor); err == nil && v.unsettled() && time.Now().Before(end); {
 		if inHand {
 			w.windows.unsent(e.webhookID)
 		}
 		if err = sleep(w.asking, v.wait); err == nil {
-			m.Repeated = true
+			m.Repeated = v.repeated
 			v, err = w.ask(e, &m)
 		}
 	}

@@ -96,7 +96,7 @@ func (w *worker) run(ctx context.Context) error {
 	w.admits = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
 	w.early = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
 	w.reports = newBatcher(2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
-	w.acks = newBatcher(mostAdmitted, 1, func(jetstream.Msg) int { return 0 }, w.ack)
+	w.acks = newBatcher(mostAcked, 1, func(jetstream.Msg) int { return 0 }, w.ack)
 	go w.admits.run(w.telling)
 	go w.early.run(w.telling)
 	go w.reports.run(w.telling)

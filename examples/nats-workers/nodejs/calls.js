@@ -93,8 +93,11 @@ export function claim(db, signal, limit, streams, rooms) {
   });
 }
 
-/** How many messages the database takes in one call. */
-export const mostAdmitted = 500;
+/**
+ * How many messages go in one call: of more many workers at a time would get but a
+ * part of what they ask for, by the server's room for locks.
+ */
+export const mostAdmitted = 128;
 
 /**
  * @param {Database} db

@@ -1,10 +1,12 @@
 import { Ended, sleep } from "./context.js";
 import { Early } from "./early.js";
 
-// What admit says of a message whose event it could not look at.
-const notLooked = ["another worker is taking it", "too many at once"];
-// How long a call that was not answered may go on, for as much as is waited for it.
-const underWay = 120_000;
+// What admit says of a message for which the server has no room for locks now.
+const tooMany = "too many at once";
+// What it says of one whose event another call has.
+const beingTaken = "another worker is taking it";
+// Bounds how long a message is kept for such answers, in ms.
+const unsettledFor = 120_000;
 
 /**
  * @typedef {import("./worker.js").Worker} Worker
@@ -26,10 +28,10 @@ export async function judge(w, e, told, inHand, free) {
   if (!unsettled(v)) return v;
   const end = w.siding.shunt(free);
   try {
-    for (const last = performance.now() + underWay; unsettled(v) && performance.now() < last;) {
+    for (const last = performance.now() + unsettledFor; unsettled(v) && performance.now() < last;) {
       if (inHand) w.windows.unsent(e.webhookID);
       if (!await sleep(w.asking, v.wait)) throw new Ended();
-      v = await ask(w, e, { ...told, repeated: true });
+      v = await ask(w, e, { ...told, repeated: v.repeated });
     }
     return v;
   } finally {
@@ -38,12 +40,14 @@ export async function judge(w, e, told, inHand, free) {
 }
 
 /**
- * Says that the call that was not answered may still be under way. What it leases is
- * this process' own, and only who asks again is told. Given back, the message would go
- * to another process, and the lease would have to run out.
+ * Says that the message is to be kept, and asked about again. To give it back and get
+ * it anew costs more than to judge it, where there are too many. And where a call was
+ * not answered, that may be the one that has the event: what it leases is this process'
+ * own, and only who asks again is told. Given back, the message would go to another
+ * process, and the lease would have to run out.
  * @param {Verdict} v
  */
-const unsettled = (v) => v.repeated && v.verdict === "wait" && notLooked.includes(v.reason);
+const unsettled = (v) => v.verdict === "wait" && (v.reason === tooMany || v.repeated && v.reason === beingTaken);
 
 /**
  * Asks once, and once more with the payload where the answer wants it.
