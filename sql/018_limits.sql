@@ -143,8 +143,7 @@ COMMENT ON FUNCTION @extschema@._rule_limit_lock(integer, timestamptz, boolean, 
     'Internal: locks the bucket of a webhook with limits and says how many events may be taken, NULL where another worker has it.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_limit_use(
-    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_resumed bigint, p_paced boolean,
-    p_now timestamptz)
+    p_webhook_id integer, p_message_ids text[], p_redeliveries integer[], p_resumed bigint, p_paced bigint, p_now timestamptz)
 RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -161,12 +160,11 @@ BEGIN
     FROM @extschema@.rule_webhooks w
     WHERE p_resumed > 0 AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.resume_per_second IS NOT NULL;
     UPDATE @extschema@.rule_webhook_buckets b
-    SET redeliver_tokens = @extschema@._rule_tokens(b.redeliver_tokens, b.redeliver_refilled_at, w.redeliver_per_second, p_now)
-                           - cardinality(p_message_ids),
+    SET redeliver_tokens = @extschema@._rule_tokens(b.redeliver_tokens, b.redeliver_refilled_at, w.redeliver_per_second, p_now) - p_paced,
         redeliver_refilled_at = CASE WHEN b.redeliver_refilled_at > p_now AND b.redeliver_refilled_at <= clock_timestamp()
                                      THEN b.redeliver_refilled_at ELSE p_now END
     FROM @extschema@.rule_webhooks w
-    WHERE p_paced AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.redeliver_per_second IS NOT NULL;
+    WHERE p_paced > 0 AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.redeliver_per_second IS NOT NULL;
     DELETE FROM @extschema@.rule_webhook_slots s USING @extschema@._rule_slots(p_webhook_id) old
     WHERE s.webhook_id = p_webhook_id AND s.message_id = old.message_id AND s.redelivery = old.redelivery
       AND old.lease_until IS NULL;
@@ -176,8 +174,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], bigint, boolean, timestamptz) IS
-    'Internal: counts events that are taken of a webhook whose bucket is locked, how many of them waited at its resume, and whether they are redeliveries at a rate.';
+COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], bigint, bigint, timestamptz) IS
+    'Internal: counts events that are taken of a webhook whose bucket is locked, how many of them waited at its resume, and how many are redeliveries at a rate. Once in a transaction.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
 RETURNS tid[] LANGUAGE plpgsql
@@ -185,6 +183,7 @@ AS $$
 DECLARE
     v_webhook record;
     v_room integer;
+    v_taken integer;
     v_places tid[] := p_places;
 BEGIN
     IF p_places = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhooks w
@@ -193,25 +192,31 @@ BEGIN
         RETURN p_places;
     END IF;
     FOR v_webhook IN
-        SELECT q.webhook_id, q.paced, array_agg(q.ctid ORDER BY q.next_retry_at, q.queue_id) AS places,
-               array_agg(q.message_id ORDER BY q.next_retry_at, q.queue_id) AS message_ids,
-               array_agg(q.redelivery ORDER BY q.next_retry_at, q.queue_id) AS redeliveries,
-               count(*) FILTER (WHERE @extschema@._rule_row_waited(q, w.resumed_at)) AS resumed
+        -- Redeliveries have what the others leave.
+        SELECT q.webhook_id, array_agg(q.ctid ORDER BY q.paced, q.next_retry_at, q.queue_id) AS places,
+               array_agg(q.message_id ORDER BY q.paced, q.next_retry_at, q.queue_id) AS message_ids,
+               array_agg(q.redelivery ORDER BY q.paced, q.next_retry_at, q.queue_id) AS redeliveries,
+               array_agg(@extschema@._rule_row_waited(q, w.resumed_at) ORDER BY q.paced, q.next_retry_at, q.queue_id) AS waited,
+               (count(*) FILTER (WHERE NOT q.paced))::integer AS others
         FROM @extschema@.rule_webhook_queue q JOIN @extschema@.rule_webhooks w ON w.webhook_id = q.webhook_id
         WHERE q.ctid = ANY (p_places)
           AND (w.max_concurrent IS NOT NULL OR w.max_per_second IS NOT NULL OR @extschema@._rule_row_waited(q, w.resumed_at)
                OR (q.paced AND w.redeliver_per_second IS NOT NULL))
-        -- Redeliveries have what the others leave.
-        GROUP BY q.webhook_id, q.paced ORDER BY q.webhook_id, q.paced
+        GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
-        v_room := coalesce(@extschema@._rule_limit_lock(v_webhook.webhook_id, p_now, v_webhook.resumed > 0, v_webhook.paced), 0);
-        v_room := least(cardinality(v_webhook.places), v_room);
-        IF v_room > 0 THEN
-            PERFORM @extschema@._rule_limit_use(v_webhook.webhook_id, v_webhook.message_ids[:v_room],
-                                               v_webhook.redeliveries[:v_room], least(v_room, v_webhook.resumed),
-                                               v_webhook.paced, p_now);
+        v_room := coalesce(@extschema@._rule_limit_lock(
+            v_webhook.webhook_id, p_now, true = ANY (v_webhook.waited), v_webhook.others = 0), 0);
+        v_taken := least(cardinality(v_webhook.places), v_room);
+        IF v_taken > v_webhook.others AND v_webhook.others > 0 THEN
+            v_taken := least(v_taken, v_webhook.others + @extschema@._rule_limit_room(
+                v_webhook.webhook_id, p_now, '-infinity', true = ANY (v_webhook.waited), true));
         END IF;
-        v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_room + 1:]));
+        IF v_taken > 0 THEN
+            PERFORM @extschema@._rule_limit_use(
+                v_webhook.webhook_id, v_webhook.message_ids[:v_taken], v_webhook.redeliveries[:v_taken],
+                cardinality(array_positions(v_webhook.waited[:v_taken], true)), greatest(0, v_taken - v_webhook.others), p_now);
+        END IF;
+        v_places := ARRAY(SELECT p.place FROM unnest(v_places) p (place) WHERE p.place <> ALL (v_webhook.places[v_taken + 1:]));
     END LOOP;
     RETURN v_places;
 END
@@ -264,7 +269,7 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_limits_use(
     p_limited integer[], p_webhook_ids integer[], p_message_ids text[], p_verdicts text[], p_due timestamptz[], p_now timestamptz)
 RETURNS void LANGUAGE sql VOLATILE
 AS $$
-    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), count(e.due_at), false, p_now)
+    SELECT @extschema@._rule_limit_use(e.webhook_id, array_agg(e.message_id), array_agg(0), count(e.due_at), 0, p_now)
     FROM unnest(p_webhook_ids, p_message_ids, p_verdicts, p_due) AS e (webhook_id, message_id, verdict, due_at)
     WHERE e.verdict = 'deliver' AND e.webhook_id = ANY (p_limited)
     GROUP BY e.webhook_id

@@ -103,6 +103,18 @@ UPDATE rule_webhook_buckets SET resume_tokens = 1, resume_refilled_at = now() + 
 SELECT pg_temp.claim('w1');
 UPDATE rule_webhooks SET resume_per_second = NULL WHERE webhook_id = :id;
 
+-- Together they keep to the limit.
+UPDATE rule_webhooks SET max_concurrent = 4 WHERE webhook_id = :id;
+UPDATE rule_webhook_queue SET status = 'success', leased_by = NULL, lease_until = NULL WHERE status = 'processing';
+SELECT pg_temp.dead('again', VARIADIC ARRAY(SELECT 'f' || n FROM generate_series(1, 9) n)), pg_temp.redeliver(1000);
+SELECT pg_temp.put('again', 'new 2', 'new 3'), pg_temp.tokens(1), pg_temp.claim('w1');
+SELECT pg_temp.put('again', 'new 4'), pg_temp.tokens(9), pg_temp.claim('w1');
+SELECT pg_temp.claim('w1');
+SELECT count(*) FROM rule_webhook_slots;
+UPDATE rule_webhook_queue SET status = 'success', leased_by = NULL, lease_until = NULL WHERE status = 'processing' AND message_id LIKE 'new%';
+SELECT pg_temp.put('again', 'new 5'), pg_temp.claim('w1');
+UPDATE rule_webhooks SET max_concurrent = NULL WHERE webhook_id = :id;
+
 -- The turn of an event in its key comes within the rate.
 DELETE FROM rule_webhook_queue;
 UPDATE rule_webhooks SET order_key = '{k}' WHERE webhook_id = :id;

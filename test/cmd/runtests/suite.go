@@ -109,7 +109,7 @@ func (r *runner) goTest(suite string, cmd *exec.Cmd) {
 // by itself: make would leave out the second where the first fails.
 func (r *runner) sqlTests() {
 	// Some count what a statement reads of indexes. Where statistics appear in mid-test, planning it reads as well.
-	cluster, err := postgres.Start(postgres.Conf("autovacuum = off"))
+	cluster, err := postgres.Start(postgres.Conf("autovacuum = off", "max_prepared_transactions = 10"))
 	if err != nil {
 		r.broken("regress", err, "")
 		return
