@@ -56,6 +56,20 @@ AS $$ SELECT pg_catalog.pg_try_advisory_xact_lock(1919247717,
 COMMENT ON FUNCTION @extschema@._rule_event_lock(integer, text, integer) IS
     'Internal: makes the transaction the only one that takes this event, or says that another is.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_locks_wait(p_part integer)
+RETURNS boolean LANGUAGE plpgsql
+SET lock_timeout = '250ms'
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1919247719, p_part);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_event_locks_wait(integer) IS
+    'Internal: waits a little for a part of the locks that all workers share.';
+
 -- Each event that is taken is a lock until the commit, and the server has room for max_locks_per_transaction of them per
 -- connection: when that is full no session gets a lock, the application's neither. A call has a quarter of its connection's
 -- part. What it takes beyond that it borrows, a part at a time, of a quarter of all, which all calls share. So all of them
@@ -63,7 +77,6 @@ COMMENT ON FUNCTION @extschema@._rule_event_lock(integer, text, integer) IS
 -- waits a little: to bring the rest again costs more.
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_locks_room(p_wanted integer)
 RETURNS integer LANGUAGE plpgsql
-SET lock_timeout = '250ms'
 AS $$
 DECLARE
     v_part integer := current_setting('max_locks_per_transaction')::integer;
@@ -78,13 +91,10 @@ BEGIN
             v_room := v_room + v_part;
         END IF;
     END LOOP;
-    IF v_room = v_own AND v_room < p_wanted AND v_parts > 0 THEN
-        PERFORM pg_advisory_xact_lock(1919247719, v_first);
+    IF v_room = v_own AND v_room < p_wanted AND v_parts > 0 AND @extschema@._rule_event_locks_wait(v_first) THEN
         v_room := v_room + v_part;
     END IF;
     RETURN least(v_room, p_wanted);
-EXCEPTION WHEN lock_not_available THEN
-    RETURN v_own;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_event_locks_room(integer) IS
