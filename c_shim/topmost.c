@@ -26,9 +26,8 @@ rule_transaction_top(PG_FUNCTION_ARGS)
 	TransactionId xid = XidFromFullTransactionId(part);
 	uint64		behind = U64FromFullTransactionId(next) - U64FromFullTransactionId(part);
 
-	/* Of another epoch, or of the future, xid would be another's. */
-	if (!TransactionIdIsNormal(xid) || !FullTransactionIdPrecedes(part, next) ||
-		behind > PG_INT32_MAX || !TransactionIdIsInProgress(xid))
+	/* Of another epoch, or of the future (and then far behind by wrapping), xid would be another's. */
+	if (!TransactionIdIsNormal(xid) || behind > PG_INT32_MAX || !TransactionIdIsInProgress(xid))
 		PG_RETURN_FULLTRANSACTIONID(part);
 	PG_RETURN_FULLTRANSACTIONID(FullTransactionIdFromU64(
 		U64FromFullTransactionId(part) - (uint32) (xid - SubTransGetTopmostTransaction(xid))));

@@ -3,7 +3,7 @@
 
 -- The rate of a resume is another one, for what waited then: rows that were due, with their later tries, and messages that were
 -- published, which become such rows where they move to the queue. Nothing new is like that. The rate of redeliveries is for rows
--- that are marked so, which have a lane of their own in the queue: others never wait behind them.
+-- that are marked so, which have a lane of their own in the queue: no others stand behind them there.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_row_waited(p_row @extschema@.rule_webhook_queue, p_resumed_at timestamptz)
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE

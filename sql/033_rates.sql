@@ -57,10 +57,19 @@ BEGIN
     SET redeliver_per_second = CASE WHEN @extschema@._rule_paced_left(w.webhook_id) THEN w.redeliver_per_second END,
         resume_per_second = CASE WHEN @extschema@._rule_resumed_left(w.webhook_id, w.resumed_at) THEN w.resume_per_second END
     WHERE w.webhook_id = ANY (v_webhooks);
+    -- What was given back as its rate ended, or is to go again by hand, would wait for a rate for ever.
+    WITH waiting AS (
+        SELECT q.ctid AS place
+        FROM @extschema@.rule_webhooks w CROSS JOIN LATERAL (
+            SELECT q.ctid FROM @extschema@.rule_webhook_queue q
+            WHERE q.webhook_id = w.webhook_id AND q.paced AND q.status = 'pending' AND q.route <> 'publish'
+            FOR UPDATE SKIP LOCKED) q
+        WHERE w.redeliver_per_second IS NULL)
+    UPDATE @extschema@.rule_webhook_queue q SET paced = false FROM waiting WHERE q.ctid = waiting.place;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_rates_end() IS
-    'Internal: ends the rates of resumes and redeliveries of which nothing is left.';
+    'Internal: ends the rates of resumes and redeliveries of which nothing is left, and lets go what waits for a rate that there is not.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_unpaced()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -115,6 +115,14 @@ UPDATE rule_webhook_queue SET status = 'success', leased_by = NULL, lease_until 
 SELECT pg_temp.put('again', 'new 5'), pg_temp.claim('w1');
 UPDATE rule_webhooks SET max_concurrent = NULL WHERE webhook_id = :id;
 
+-- A dead letter that was one, and goes again by hand when there is no rate any more.
+UPDATE rule_webhooks SET redeliver_per_second = NULL WHERE webhook_id = :id;
+DELETE FROM rule_webhook_queue;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, redelivery, paced) VALUES (:id, 'by hand', '{}', 1, true);
+SELECT pg_temp.claim('w1');
+DO $$ BEGIN PERFORM re.rule_worker_maintain('w1'); END $$;
+SELECT pg_temp.claim('w1');
+
 -- The turn of an event in its key comes within the rate.
 DELETE FROM rule_webhook_queue;
 UPDATE rule_webhooks SET order_key = '{k}' WHERE webhook_id = :id;
