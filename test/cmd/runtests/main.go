@@ -71,6 +71,9 @@ var measuring = []string{"rule_engine/test/publish", "rule_engine/test/settings"
 // for a server, an endpoint or a delay, and this many keep two cores busy.
 const atOnce = "-parallel=4"
 
+// atOnceAlone is how many where no other tests run beside them.
+const atOnceAlone = "-parallel=6"
+
 // testPackages lists the packages of the test module: those that measure time, and the others.
 func testPackages(ctx context.Context) (timed, others []string, err error) {
 	list := exec.CommandContext(ctx, filepath.Join(program.Repository(), "scripts", "go"), "list", "./...")
