@@ -64,7 +64,7 @@ $(GO_LIBRARY): $(GO_ARCHIVE) c_shim/exports.map
 	$(CC) -shared -o $@ -Wl,--whole-archive $(GO_ARCHIVE) -Wl,--no-whole-archive \
 		-Wl,--version-script=c_shim/exports.map -Wl,-z,nodelete -lpthread
 
-$(EXTENSION_SCRIPT): scripts/install-script rule_engine.control $(MIGRATIONS) $(sort $(wildcard sql/*.sql))
+$(EXTENSION_SCRIPT): scripts/install-script scripts/update-begin.sql rule_engine.control $(MIGRATIONS) $(sort $(wildcard sql/*.sql))
 	@mkdir -p build
 	scripts/install-script $(EXTVERSION) > $@.new && mv $@.new $@
 

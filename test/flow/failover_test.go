@@ -112,12 +112,14 @@ func TestAFailoverToASynchronousStandbyLosesNothingAndSendsNothingTwice(t *testi
 	r.must(t, "SELECT pg_reload_conf()")
 	r.count(t, 1, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
 	r.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 50 * time.Millisecond} })
-	w := r.worker(t, r.env, "BATCH_SIZE=4")
-
 	webhooks, told := make([]int32, len(modes)), make([][]string, len(modes))
-	var sessions sync.WaitGroup
 	for i, mode := range modes {
 		webhooks[i] = r.webhook(t, mode, mode)
+	}
+	w := r.worker(t, r.env, "BATCH_SIZE=4") // after they have their secrets
+
+	var sessions sync.WaitGroup
+	for i, mode := range modes {
 		conn := r.Postgres.Connect(t, system.Database, system.Application)
 		sessions.Go(func() { told[i] = publishUntilKilled(t.Context(), conn, webhooks[i], mode) })
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,41 @@ func TestEveryReleasedVersionUpdatesWithItsData(t *testing.T) {
 				has_function_privilege('rule_engine_monitor', 'rule_webhook_enqueue(integer,jsonb,text,timestamptz)', 'EXECUTE')`))
 			run(t, conn, "SELECT rule_engine_create_roles()")
 			require.Equal(t, []string{"20"}, rows(t, conn, "SELECT count(*) FROM rule_worker_claim('w', 100, '{}')"))
+		})
+	}
+}
+
+// Each has what the other wants, so one of them would be broken off.
+func TestAnUpdateWaitsForATransactionThatGoesOnToOtherTables(t *testing.T) {
+	for _, old := range released() {
+		t.Run(old, func(t *testing.T) {
+			conn := connect(t, filledAt(t, "public", old))
+			for _, first := range []string{"rule_webhooks", "rule_webhook_queue", "rule_nats_publish_history", "rule_webhook_attempts"} {
+				application := connect(t, conn.Config().Database)
+				tx, err := application.Begin(t.Context())
+				require.NoError(t, err)
+				touch := func(table string) {
+					_, err := tx.Exec(t.Context(), fmt.Sprintf("UPDATE %s SET webhook_id = webhook_id", table))
+					require.NoError(t, err, table)
+				}
+				touch(first)
+				ended := make(chan error)
+				update, err := conn.Begin(t.Context())
+				require.NoError(t, err)
+				go func() {
+					_, err := update.Exec(t.Context(), "ALTER EXTENSION rule_engine UPDATE")
+					ended <- err
+				}()
+				require.Eventually(t, func() bool {
+					return rows(t, application, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0] != "0"
+				}, 30*time.Second, time.Millisecond)
+				for _, next := range []string{"rule_webhook_attempts", "rule_nats_publish_history", "rule_webhook_queue", "rule_webhooks"} {
+					touch(next)
+				}
+				require.NoError(t, tx.Commit(t.Context()))
+				require.NoError(t, <-ended)
+				require.NoError(t, update.Rollback(t.Context()))
+			}
 		})
 	}
 }
