@@ -177,7 +177,8 @@ func TestMessagesOfAnotherDatabaseThatFillTheConsumerStopNobody(t *testing.T) {
 	b.arrived(t, "before")
 	require.NoError(t, first.Stop())
 	nc, js := natsserver.Connect(t, b.NATS.URL())
-	for n := range 100_100 {
+	// Behind those that fill it are more than a worker keeps in mind to read once more.
+	for n := range 105_000 {
 		require.NoError(t, nc.PublishMsg(&nats.Msg{Subject: "webhooks.orders", Data: []byte("{}"), Header: nats.Header{
 			"Rule-Engine-Source": {"00000000-0000-0000-0000-000000000001"}, "Rule-Engine-Webhook-Id": {fmt.Sprint(id)},
 			"Rule-Engine-Message-Id": {fmt.Sprint("foreign-", n)}}}))
@@ -197,11 +198,17 @@ func TestMessagesOfAnotherDatabaseThatFillTheConsumerStopNobody(t *testing.T) {
 
 	events := names("orders", 20)
 	publish(t, b.application, id, events[0])
+	open, err := b.Postgres.Connect(t, system.Database, system.Application).Begin(t.Context())
+	require.NoError(t, err)
+	publish(t, open, id, "open")
 	b.worker(t)
 	for _, event := range events[1:] {
 		publish(t, b.application, id, event)
 	}
 	b.arrived(t, append(events, "before")...)
+	// It was read before them, and has to be read again.
+	require.NoError(t, open.Commit(t.Context()))
+	b.arrived(t, append(events, "before", "open")...)
 }
 
 func (b *bundle) sourceID(t *testing.T) (id string) {

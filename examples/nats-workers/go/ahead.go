@@ -15,8 +15,9 @@ const (
 	catchUpEvery = 2 * time.Millisecond
 	// mostAhead bounds what is asked for at a time, and so what reading ahead costs the server.
 	mostAhead = 64
-	// mostLater bounds the messages that wait to be read once more.
-	mostLater = 4096
+	// mostLater bounds the messages that wait to be read once more, mostOfOthers how many there may be for one
+	// of another process's part to come in.
+	mostLater, mostOfOthers = 4096, 2048
 	// Behind the stream's end by outrun, and by more than mostBehind messages, it is no use to read: what was stored
 	// meanwhile is left to the consumer.
 	outrun     = time.Second
@@ -29,7 +30,7 @@ const (
 )
 
 // place is this process's among those that take from the stream: each reads all, and carries its part, and later what is
-// left of that of the one before it.
+// left of that of one other.
 type place struct{ index, of uint64 }
 
 // turn is how many come before the process with a message.
@@ -50,12 +51,12 @@ func (w *worker) takePlace(given places) {
 // What was read so is carried as if the consumer had delivered it. The consumer does deliver it when its turn
 // comes, and the database knows then what became of it; so all that goes wrong here is made good by the consumer.
 func (w *worker) readAhead(ctx context.Context) {
-	r := &reading{subject: w.cfg.subject}
+	var r *reading
 	for sleep(ctx, aheadEvery) == nil {
 		if w.place.Load() == nil || !w.heldUp() {
 			continue
 		}
-		if time.Since(r.ended) > aheadPause {
+		if r == nil || time.Since(r.ended) > aheadPause {
 			r = &reading{subject: w.cfg.subject}
 		}
 		err := w.passBacklog(ctx, r)
@@ -122,7 +123,7 @@ func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
 	}
 	if turn := at.turn(msg.Sequence); turn > 0 && !msg.again {
 		if turn == 1 {
-			r.again(msg.Sequence, standIn)
+			r.look(dated{msg.Sequence, time.Now().Add(standIn), true}, mostOfOthers)
 		}
 		return nil
 	}
@@ -166,13 +167,13 @@ type dated struct {
 
 // again has a message read once more after a while, where there is room.
 func (r *reading) again(sequence uint64, wait time.Duration) {
-	r.look(dated{sequence, time.Now().Add(wait), true})
+	r.look(dated{sequence, time.Now().Add(wait), true}, mostLater)
 }
 
-func (r *reading) look(d dated) {
+func (r *reading) look(d dated, most int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.later) < mostLater {
+	if len(r.later) < most {
 		r.later = append(r.later, d)
 	}
 }
@@ -244,7 +245,7 @@ func (r *reading) pass(found []*jetstream.RawStreamMsg) {
 	for i := range found {
 		sequence := first + uint64(i)
 		if found[i] == nil && sequence < end && (found[0] == nil || sequence > found[0].Sequence) {
-			r.look(dated{sequence: sequence})
+			r.look(dated{sequence: sequence}, mostLater)
 		}
 	}
 	r.next = end

@@ -209,7 +209,12 @@ func (w *worker) settle(e *event, v verdict) {
 			w.stats.acknowledged.Add(1)
 		}
 		// An ack that failed: the message comes back, and the database knows it.
-	case "again", "wait", "not ours", "lost":
+	case "not ours":
+		// To read one again that was read early would take the room of what is ours.
+		if !e.early() {
+			w.nak(e, v.wait)
+		}
+	case "again", "wait", "lost":
 		w.nak(e, v.wait)
 	default:
 		slog.Error("unknown verdict; is this worker older than the extension?", "verdict", v.verdict)

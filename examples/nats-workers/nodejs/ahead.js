@@ -16,8 +16,10 @@ const aheadEvery = 10;
 const catchUpEvery = 2;
 // Bounds what is asked for at a time, and so what reading ahead costs the server.
 const mostAhead = 64;
-// Bounds the messages that wait to be read once more.
+// Bounds the messages that wait to be read once more, and how many there may be for one
+// of another process's part to come in.
 const mostLater = 4096;
+const mostOfOthers = 2048;
 // Behind the stream's end by outrun, in ms, and by more than mostBehind messages, it is
 // no use to read: what was stored meanwhile is left to the consumer.
 const outrun = 1000;
@@ -100,7 +102,7 @@ async function carryEarly(w, signal, r, read, again) {
   const { index, of } = w.place;
   const turn = (read.seq % of + of - index) % of; // how many come before this process with it
   if (turn > 0 && !again) {
-    if (turn === 1) r.again(read.seq, standIn);
+    if (turn === 1) r.again(read.seq, standIn, mostOfOthers);
     return;
   }
   await w.slots.ahead.enter(signal);
@@ -123,14 +125,17 @@ class Reading {
     this.subject = w.cfg.subject;
   }
 
-  /** Has a message read once more after a while, where there is room. @param {number} sequence @param {number} ms */
-  again(sequence, ms) {
-    this.#look({ sequence, at: performance.now() + ms, again: true });
+  /**
+   * Has a message read once more after a while, where there is room.
+   * @param {number} sequence @param {number} ms @param {number} [most]
+   */
+  again(sequence, ms, most) {
+    this.#look({ sequence, at: performance.now() + ms, again: true }, most);
   }
 
   /** @param {{sequence: number, at: number, again: boolean}} d */
-  #look(d) {
-    if (this.#later.length < mostLater) this.#later.push(d);
+  #look(d, most = mostLater) {
+    if (this.#later.length < most) this.#later.push(d);
   }
 
   /** Takes out those whose time has come. */

@@ -212,7 +212,11 @@ async function settle(w, e, v) {
         // The message comes back, and the database knows it.
       }
       break;
-    case "again": case "wait": case "not ours": case "lost":
+    case "not ours":
+      // To read one again that was read early would take the room of what is ours.
+      if (!(e.msg instanceof Early)) e.msg.nak(v.wait);
+      break;
+    case "again": case "wait": case "lost":
       e.msg.nak(v.wait);
       break;
     default:
