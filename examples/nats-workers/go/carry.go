@@ -63,24 +63,24 @@ func (w *worker) carry(e *event, m message, from slots) {
 		return
 	}
 	lay := sync.OnceFunc(func() { w.windows.put(e.webhookID) })
+	aside, unsent := false, func() {}
 	if inHand {
 		defer lay()
+		unsent = sync.OnceFunc(func() { w.windows.unsent(e.webhookID) })
 	} else {
 		m.Overflow, m.Payload = true, encoded(e.body)
-		if w.siding.enter() {
+		if aside = w.siding.enter(); aside {
 			defer w.siding.leave()
 			free()
 		}
 	}
-	v, err := w.judge(e, m, inHand, free)
+	v, err := w.judge(e, m, aside, unsent, free)
 	if err != nil {
 		w.putAside(e, err)
 		return
 	}
 	if v.verdict != "deliver" {
-		if inHand {
-			w.windows.unsent(e.webhookID)
-		}
+		unsent()
 		w.metrics.judged(e.path(), v.verdict)
 		w.settle(e, v)
 		return
@@ -121,7 +121,7 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 	if md, err := msg.Metadata(); err == nil {
 		e.stream, e.sequence = md.Stream, md.Sequence.Stream
 		m.Stream, m.Sequence = md.Stream, md.Sequence.Stream
-		m.AgeMS = max(0, w.link.now().Sub(md.Timestamp).Milliseconds())
+		m.AgeMS = w.age(md)
 		if m.Early = e.early(); !m.Early {
 			w.metrics.taken.WithLabelValues("stream").Inc()
 			w.stats.took(md.NumDelivered, md.NumPending)
@@ -129,6 +129,11 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 		}
 	}
 	return e, m
+}
+
+// age is how long ago a message was published, in ms, on the server's clock.
+func (w *worker) age(md *jetstream.MsgMetadata) int64 {
+	return max(0, w.link.now().Sub(md.Timestamp).Milliseconds())
 }
 
 func headerText(h map[string][]string, name string) *string {

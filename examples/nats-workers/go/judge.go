@@ -21,19 +21,28 @@ func (v verdict) unsettled() bool {
 }
 
 // judge asks the database what to do with a message. An event that takes long
-// frees its slot.
-func (w *worker) judge(e *event, m message, inHand bool, free func()) (verdict, error) {
+// frees its slot, unless it is aside. unsent is called where it is not for its endpoint now.
+func (w *worker) judge(e *event, m message, aside bool, unsent, free func()) (verdict, error) {
 	v, err := w.ask(e, &m)
 	if err != nil || !v.unsettled() {
 		return v, err
 	}
-	defer w.siding.shunt(free)()
+	unsent()
+	if !aside {
+		defer w.siding.shunt(free)()
+	}
 	for end := time.Now().Add(unsettledFor); err == nil && v.unsettled() && time.Now().Before(end); {
-		if inHand {
-			w.windows.unsent(e.webhookID)
+		if v.repeated {
+			err = sleep(w.asking, v.wait)
+		} else if sleep(w.taking, v.wait) != nil {
+			// Nothing of it is leased: another process can have it at once.
+			return v, nil
 		}
-		if err = sleep(w.asking, v.wait); err == nil {
+		if err == nil {
 			m.Repeated = v.repeated
+			if md, wrong := e.msg.Metadata(); wrong == nil {
+				m.AgeMS = w.age(md)
+			}
 			v, err = w.ask(e, &m)
 		}
 	}

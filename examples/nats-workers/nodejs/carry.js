@@ -1,7 +1,7 @@
 import { Ended, sleep } from "./context.js";
 import { Early } from "./early.js";
 import { Event } from "./event.js";
-import { encoded, judge } from "./judge.js";
+import { ageOf, encoded, judge } from "./judge.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
 import { once } from "./slots.js";
@@ -53,9 +53,10 @@ export async function carry(w, { e, told }, from) {
     inHand = await taken(w, e);
     aside = !inHand && w.siding.enter();
     if (aside) free();
-    const v = await judge(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) }, inHand, free);
+    const unsent = once(() => { if (inHand) w.windows.unsent(e.webhookID); });
+    const v = await judge(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) }, aside, unsent, free);
     if (v.verdict !== "deliver") {
-      if (inHand) w.windows.unsent(e.webhookID);
+      unsent();
       w.metrics.judged(e.path, v.verdict);
       await settle(w, e, v);
       return;
@@ -113,7 +114,7 @@ export function open(w, msg) {
   });
   /** @type {Told} */
   const told = {
-    age_ms: Math.max(0, Math.round(w.link.now() - msg.time)),
+    age_ms: ageOf(w, msg),
     stream, sequence,
     source_id: text(header.source),
     // The one that would be sent, so that the database never judges another.

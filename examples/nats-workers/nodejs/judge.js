@@ -2,9 +2,9 @@ import { Ended, sleep } from "./context.js";
 import { Early } from "./early.js";
 
 // What admit says of a message for which the server has no room for locks now.
-const tooMany = "too many at once";
+export const tooMany = "too many at once";
 // What it says of one whose event another call has.
-const beingTaken = "another worker is taking it";
+export const beingTaken = "another worker is taking it";
 // Bounds how long a message is kept for such answers, in ms.
 const unsettledFor = 120_000;
 
@@ -16,21 +16,27 @@ const unsettledFor = 120_000;
  */
 
 /**
- * Asks the database what to do with a message. An event that takes long frees its slot.
+ * Asks the database what to do with a message. An event that takes long frees its
+ * slot, unless it is aside. unsent is called where it is not for its endpoint now.
  * @param {Worker} w
  * @param {Event} e
  * @param {Told} told
- * @param {boolean} inHand
+ * @param {boolean} aside
+ * @param {() => void} unsent
  * @param {() => void} free
  */
-export async function judge(w, e, told, inHand, free) {
+export async function judge(w, e, told, aside, unsent, free) {
   let v = await ask(w, e, told);
   if (!unsettled(v)) return v;
-  const end = w.siding.shunt(free);
+  unsent();
+  const end = aside ? () => {} : w.siding.shunt(free);
   try {
     for (const last = performance.now() + unsettledFor; unsettled(v) && performance.now() < last;) {
-      if (inHand) w.windows.unsent(e.webhookID);
-      if (!await sleep(w.asking, v.wait)) throw new Ended();
+      if (!await sleep(v.repeated ? w.asking : w.taking, v.wait)) {
+        if (v.repeated) throw new Ended();
+        return v; // nothing of it is leased: another process can have it at once
+      }
+      if (e.msg) told.age_ms = ageOf(w, e.msg);
       v = await ask(w, e, { ...told, repeated: v.repeated });
     }
     return v;
@@ -61,6 +67,12 @@ async function ask(w, e, told) {
   if (v.verdict !== "payload" || told.payload) return v;
   return admits.ask(w.asking, { ...told, payload: encoded(e.body), repeated: v.repeated });
 }
+
+/**
+ * How long ago a message was published, in ms, on the server's clock.
+ * @param {Worker} w @param {import("./event.js").StreamMessage} msg
+ */
+export const ageOf = (w, msg) => Math.max(0, Math.round(w.link.now() - msg.time));
 
 /** @param {Uint8Array} body */
 export const encoded = (body) => Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("base64");
