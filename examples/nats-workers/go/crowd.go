@@ -10,8 +10,10 @@ import (
 const (
 	// crowd is how many of the consumer's places may be taken before the database is told that they are scarce.
 	crowd = maxAckPending / 4
-	// full is how many leave it none worth speaking of.
+	// full is how many leave it none worth speaking of. Until there are fewer than relieved that stays so: each time
+	// anew all that is behind the consumer would be read once more.
 	full       = maxAckPending / 10 * 9
+	relieved   = maxAckPending / 10 * 8
 	crowdEvery = time.Second
 )
 
@@ -24,13 +26,21 @@ func (w *worker) watchCrowd(ctx context.Context, consumer jetstream.Consumer) {
 		// What keeps NATS from answering ends the fetches, too.
 		if err == nil {
 			w.crowded.Store(info.NumAckPending > crowd)
-			w.halted.Store(0)
-			if info.NumAckPending >= full {
-				w.halted.Store(info.Delivered.Stream)
-			}
+			w.halted.Store(haltedAt(w.halted.Load(), info.NumAckPending, info.Delivered.Stream))
 		}
 		if sleep(ctx, crowdEvery) != nil {
 			return
 		}
 	}
+}
+
+// haltedAt is the last message that a consumer delivered which has no places left, else 0. before is what it was.
+func haltedAt(before uint64, pending int, delivered uint64) uint64 {
+	switch {
+	case pending >= full:
+		return delivered
+	case pending < relieved:
+		return 0
+	}
+	return before
 }
