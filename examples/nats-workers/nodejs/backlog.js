@@ -63,7 +63,7 @@ export class Backlog {
    */
   holdsUp() {
     const seen = this.#recent.length;
-    if (seen < leastSeen || !this.#long && this.#again < Math.max(manyAgain, seen / 2)) return false;
+    if (seen < leastSeen || !this.#long && this.#again < Math.max(manyAgain, Math.floor(seen / 2))) return false;
     let theirs = 0;
     for (const [id, n] of this.#counts) {
       if (id !== 0 && this.#much(n)) theirs += n;
