@@ -88,6 +88,7 @@ BEGIN
             v_reasons[v_event.n] := 'dead letter already';
         ELSIF NOT v_locked[v_event.n] THEN
             v_verdicts[v_event.n] := 'wait';
+            -- Workers read this reason, here and below: test/golden/reasons.json.
             v_reasons[v_event.n] := 'another worker is taking it';
             v_waits[v_event.n] := 50;
         ELSIF greatest(v_event.q_lease_until, v_event.r_lease_until) > v_now THEN

@@ -60,6 +60,7 @@ BEGIN
             SELECT b.* FROM @extschema@._rule_admitted_before(p_consumer, p_messages, v_room) b WHERE v_verdicts[b.n] IS NULL
         LOOP
             v_verdicts[v_taken.n] := CASE WHEN v_taken.try IS NULL THEN 'wait' ELSE 'deliver' END;
+            -- Workers read this reason: test/golden/reasons.json.
             v_reasons[v_taken.n] := CASE WHEN v_taken.try IS NULL THEN 'another worker is taking it' END;
             v_waits[v_taken.n] := CASE WHEN v_taken.try IS NULL THEN 50 END;
             v_tries[v_taken.n] := v_taken.try;
@@ -108,6 +109,7 @@ BEGIN
             END IF;
         ELSIF i > v_room THEN
             v_verdicts[i] := 'wait';
+            -- Workers read this reason: test/golden/reasons.json.
             v_reasons[i] := 'too many at once';
             v_waits[i] := 250;
         ELSE

@@ -50,6 +50,13 @@ SELECT q.status, r.state FROM rule_webhook_queue q JOIN rule_webhook_receipts r 
 SELECT verdict, reason, count(*) FROM rule_worker_admit('w1',
     (SELECT jsonb_agg(t.message('batches', 'many ' || n) || jsonb_build_object('sequence', n)) FROM generate_series(1, 501) n))
 GROUP BY verdict, reason ORDER BY verdict;
+-- The reasons that workers read are those of the golden file.
+\getenv tests PG_ABS_SRCDIR
+\set reasons :tests '/golden/reasons.json'
+\set reasons `cat ":reasons"`
+SELECT DISTINCT g.key, a.verdict FROM json_each_text(:'reasons') g JOIN rule_worker_admit('w1',
+    (SELECT jsonb_agg(t.message('batches', 'more ' || n / 2) || jsonb_build_object('sequence', n)) FROM generate_series(1, 501) n)) a
+    ON a.reason = g.value ORDER BY g.key;
 
 -- What a deleted webhook's events came to is not recorded, also where a receipt is left.
 SELECT rule_webhook_delete(:id), rule_webhook_delete(:disabled);

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +11,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 )
+
+func TestTheReasonsThatAWorkerReadsAreThoseOfTheGoldenFile(t *testing.T) {
+	text, err := os.ReadFile("../../../test/golden/reasons.json")
+	require.NoError(t, err)
+	var golden struct {
+		TooMany    string `json:"too_many"`
+		BeingTaken string `json:"being_taken"`
+	}
+	require.NoError(t, json.Unmarshal(text, &golden))
+	require.Equal(t, golden.TooMany, tooMany)
+	require.Equal(t, golden.BeingTaken, beingTaken)
+}
 
 // judging is a worker whose database answers so.
 func judging(t *testing.T, answer func(message) verdict) (w *worker, stop func()) {

@@ -3,6 +3,12 @@ import test from "node:test";
 
 import { beingTaken, judge, tooMany } from "../judge.js";
 import { Siding } from "../siding.js";
+import { golden } from "./golden.js";
+
+test("the reasons that a worker reads are those of the golden file", () => {
+  const { too_many: many, being_taken: taken } = golden("reasons");
+  assert.deepEqual([tooMany, beingTaken], [many, taken]);
+});
 
 /** Judges a message of which the database says all these in turn. @param {object[]} answers @param {{over?: boolean, aside?: boolean}} [is] */
 async function judged(answers, { over = false, aside = false } = {}) {
