@@ -92,6 +92,11 @@ func TestAWorkerThatCannotReadPastABacklogLeavesItsPartToTheOthers(t *testing.T)
 			WHERE last_active_at > (SELECT max(created_at) FROM rule_nats_consumer_stats)`).Scan(&heard))
 		return heard == 2
 	}, 2*patience, 20*time.Millisecond, "both have to know of each other")
+	require.Eventually(t, func() bool {
+		var seen int
+		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_attempts WHERE worker = 'worker-0'").Scan(&seen))
+		return seen > 200
+	}, 2*patience, 20*time.Millisecond, "it has to see whose backlog it is")
 	line.Refuse(true)
 	line.Cut()
 
