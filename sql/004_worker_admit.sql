@@ -89,9 +89,18 @@ BEGIN
             -- A stream has few places for what is taken and not settled. What was read ahead has none.
             IF (v_ages[i] >= 60000 OR p_messages -> (i - 1) -> 'crowded' = 'true')
                AND p_messages -> (i - 1) -> 'early' IS DISTINCT FROM 'true' THEN
-                v_verdicts[i] := @extschema@._rule_open_event_keep(v_webhook_ids[i], v_message_ids[i], v_transactions[i],
-                    v_streams[i], v_sequences[i], v_ages[i], v_payloads[i], p_messages -> (i - 1) ->> 'traceparent');
-                v_waits[i] := CASE v_verdicts[i] WHEN 'wait' THEN v_waits[i] END;
+                IF i > v_room THEN
+                    v_reasons[i] := 'too many at once';
+                    v_waits[i] := 250;
+                -- Of two that keep it the second would wait for the first one's commit, and with it all of its batch.
+                ELSIF NOT @extschema@._rule_event_lock(v_webhook_ids[i], v_message_ids[i], 0) THEN
+                    v_reasons[i] := 'another worker is taking it';
+                    v_waits[i] := 50;
+                ELSE
+                    v_verdicts[i] := @extschema@._rule_open_event_keep(v_webhook_ids[i], v_message_ids[i], v_transactions[i],
+                        v_streams[i], v_sequences[i], v_ages[i], v_payloads[i], p_messages -> (i - 1) ->> 'traceparent');
+                    v_waits[i] := CASE v_verdicts[i] WHEN 'wait' THEN v_waits[i] END;
+                END IF;
             END IF;
         ELSIF v_problems[i] IS NOT NULL OR v_known[i] IS NULL THEN
             v_problems[i] := coalesce(v_problems[i], 'no such webhook: ' || v_webhook_ids[i]);

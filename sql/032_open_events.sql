@@ -83,7 +83,8 @@ BEGIN
     INTO v_places, v_webhook_ids, v_message_ids, v_transactions, v_streams, v_sequences, v_ages, v_payloads, v_traceparents
     FROM (SELECT l.*, row_number() OVER w AS n, sum(octet_length(l.payload)) OVER w AS bytes
           FROM (SELECT o.ctid AS place, o.* FROM @extschema@.rule_webhook_open_events o
-                WHERE o.top_transaction = p_top_transaction AND o.look_at <= v_now
+                -- None is put off for so long: the clock was set back.
+                WHERE o.top_transaction = p_top_transaction AND (o.look_at <= v_now OR o.look_at > v_now + interval '1 minute')
                 ORDER BY o.look_at LIMIT p_limit FOR UPDATE SKIP LOCKED) l
           WINDOW w AS (ORDER BY l.look_at ROWS UNBOUNDED PRECEDING)) k
     WHERE k.n = 1 OR k.bytes <= 8 * 1024 * 1024;
