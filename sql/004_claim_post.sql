@@ -12,6 +12,8 @@ DECLARE
     v_some bigint[];
     v_ids bigint[] := '{}';
     v_seen bigint[] := '{}';
+    -- What is not taken in the end is locked all the same.
+    v_locked integer := 0;
     v_room jsonb := p_room;
     v_suspect record;
 BEGIN
@@ -22,15 +24,17 @@ BEGIN
     SELECT p.webhook_ids, p.firsts INTO v_webhooks, v_firsts FROM @extschema@._rule_claim_places(v_now) p;
     IF v_pgmq THEN
         -- What has no message there is left to the loop below.
-        v_ids := @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now, v_room, v_webhooks, v_firsts, p_call);
+        SELECT c.ids, c.locked INTO v_ids, v_locked
+        FROM @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now, v_room, v_webhooks, v_firsts, p_call) c;
         v_room := @extschema@._rule_room_left(v_room, v_ids);
     END IF;
     -- Rounds with twice the share each time: what some webhooks leave others take.
-    WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
-        v_some := @extschema@._rule_due_rows(p_limit - cardinality(v_ids), v_round, v_now, v_seen, v_pgmq, v_room, v_webhooks, v_firsts);
+    WHILE v_locked < p_limit AND v_round < 8 LOOP
+        v_some := @extschema@._rule_due_rows(p_limit - v_locked, v_round, v_now, v_seen, v_pgmq, v_room, v_webhooks, v_firsts);
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
         v_some := @extschema@._rule_due_rows_pass(v_some);
+        v_locked := v_locked + cardinality(v_some);
         v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, v_now, p_call);
         v_ids := v_ids || v_some;
         v_room := @extschema@._rule_room_left(v_room, v_some);

@@ -72,9 +72,10 @@ COMMENT ON FUNCTION @extschema@._rule_event_locks_wait(integer) IS
 
 -- Each event that is taken is a lock until the commit, and the server has room for max_locks_per_transaction of them per
 -- connection: when that is full no session gets a lock, the application's neither. A call has a quarter of its connection's
--- part. What it takes beyond that it borrows, a part at a time, of a quarter of all, which all calls share. So all of them
--- together have half at most, and none comes away with nothing, whoever else takes these locks. For its first part a call
--- waits a little: to bring the rest again costs more.
+-- part. What it takes beyond that it borrows, a part at a time, of a quarter of all, which all calls share. So all of
+-- them together, in one database, have half at most, and none comes away with nothing, whoever else takes these locks. For its
+-- first part a call waits a little: to bring the rest again costs more. Three: a turn, an event that was kept apart, and one
+-- that is claimed. Of keys only those that are given turns are counted.
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_locks_room(p_wanted integer)
 RETURNS integer LANGUAGE plpgsql
 AS $$
@@ -82,7 +83,7 @@ DECLARE
     v_part integer := current_setting('max_locks_per_transaction')::integer;
     v_parts integer := current_setting('max_connections')::integer / 4;
     v_first integer := floor(random() * v_parts);
-    v_own integer := greatest(1, v_part / 4);
+    v_own integer := greatest(3, v_part / 4);
     v_room integer := v_own;
 BEGIN
     FOR i IN 0 .. v_parts - 1 LOOP

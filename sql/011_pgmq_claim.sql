@@ -2,8 +2,8 @@
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(
     p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb, p_webhook_ids integer[], p_firsts jsonb,
-    p_call bigint)
-RETURNS bigint[] LANGUAGE plpgsql
+    p_call bigint, OUT ids bigint[], OUT locked integer)
+LANGUAGE plpgsql
 AS $$
 DECLARE
     v_webhooks integer[];
@@ -17,19 +17,20 @@ DECLARE
     v_read record;
     v_due bigint[];
     v_some bigint[];
-    v_ids bigint[] := '{}';
     -- Parallel arrays: each message that was read.
     v_of integer[] := '{}';
     v_msg_ids bigint[] := '{}';
     v_queue_ids bigint[] := '{}';
 BEGIN
+    ids := '{}';
+    locked := 0;
     SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}'), coalesce(array_agg(d.webhook_id) FILTER (WHERE d.resumed), '{}')
     INTO v_webhooks, v_resumed
     FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d
     WHERE NOT d.paced AND @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
-    WHILE cardinality(v_ids) < p_limit AND v_round < 8 LOOP
+    WHILE locked < p_limit AND v_round < 8 LOOP
         v_some := '{}';
-        v_left := p_limit - cardinality(v_ids);
+        v_left := p_limit - locked;
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
@@ -56,17 +57,18 @@ BEGIN
             v_queue_ids := v_queue_ids || v_read.queue_ids;
         END LOOP;
         EXIT WHEN cardinality(v_msg_ids) = v_before;
-        v_some := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(v_some), p_now, p_call);
-        v_ids := v_ids || v_some;
+        v_some := @extschema@._rule_due_rows_pass(v_some);
+        locked := locked + cardinality(v_some);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, p_now, p_call);
+        ids := ids || v_some;
         v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
     END LOOP;
-    PERFORM @extschema@._rule_pgmq_give_back(v_of, v_msg_ids, v_queue_ids, v_ids);
-    RETURN v_ids;
+    PERFORM @extschema@._rule_pgmq_give_back(v_of, v_msg_ids, v_queue_ids, ids);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb, integer[], jsonb, bigint) IS
-    'Internal: leases due rows for the endpoints whose messages in pgmq are visible.';
+    'Internal: leases due rows for the endpoints whose messages in pgmq are visible, and says how many events it has locked for that.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_give_back(
     p_webhook_ids integer[], p_msg_ids bigint[], p_queue_ids bigint[], p_taken bigint[])

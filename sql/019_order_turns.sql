@@ -48,21 +48,24 @@ CREATE OR REPLACE TRIGGER rule_webhooks_order_unblocked
     FOR EACH ROW WHEN (OLD.on_dead = 'block' AND NEW.on_dead = 'skip')
     EXECUTE FUNCTION @extschema@._rule_webhooks_order_unblocked();
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_order_turns()
-RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION @extschema@._rule_order_turns(p_limit integer)
+RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
     v_turn record;
     v_done bigint[] := '{}';
+    v_keys integer := 0;
 BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@.rule_webhook_turns) THEN
-        RETURN;
+        RETURN 0;
     END IF;
     FOR v_turn IN
         SELECT t.webhook_id, t.order_key, array_agg(t.turn_id) AS ids
         FROM (SELECT t.* FROM @extschema@.rule_webhook_turns t ORDER BY t.turn_id LIMIT 250 FOR UPDATE SKIP LOCKED) t
-        GROUP BY t.webhook_id, t.order_key ORDER BY t.webhook_id, t.order_key COLLATE "C"
+        -- In an order drawn anew each time, so that none that is hindered holds up the others.
+        GROUP BY t.webhook_id, t.order_key ORDER BY random() LIMIT p_limit
     LOOP
+        v_keys := v_keys + 1;
         IF v_turn.order_key IS NULL THEN
             INSERT INTO @extschema@.rule_webhook_turns (webhook_id, order_key)
             SELECT DISTINCT q.webhook_id, q.order_key FROM @extschema@.rule_webhook_queue q
@@ -74,10 +77,11 @@ BEGIN
         v_done := v_done || v_turn.ids;
     END LOOP;
     DELETE FROM @extschema@.rule_webhook_turns t WHERE t.turn_id = ANY (v_done);
+    RETURN v_keys;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_order_turns() IS
-    'Internal: gives keys their next turn that were left to a claim.';
+COMMENT ON FUNCTION @extschema@._rule_order_turns(integer) IS
+    'Internal: gives so many keys at most their next turn that were left to a claim, and says to how many.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_order_waits(
     p_webhook_id integer, p_order_key text, p_place bigint, p_queue_id bigint, p_on_dead text)

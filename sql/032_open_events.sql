@@ -150,58 +150,60 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_open_transactions_ended() IS
     'Internal: transactions that have ended and whose events are still apart from the others.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_open_events_settle(p_consumer text)
-RETURNS boolean LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION @extschema@._rule_open_events_settle(p_consumer text, p_limit integer, OUT settled integer, OUT well boolean)
+LANGUAGE plpgsql
 AS $$
 DECLARE
-    -- Each takes a lock until the commit, of which the server has few, and so does what is claimed.
-    v_left integer := 250;
     -- Large ones take long.
     v_until timestamptz := clock_timestamp() + interval '500 milliseconds';
     v_found boolean;
     v_top xid8;
     v record;
 BEGIN
+    settled := 0;
+    well := true;
     LOOP
         v_found := false;
         -- Some of each, in an order drawn anew each time, so that none holds up another, large or hindered.
         FOR v_top IN SELECT e.top FROM @extschema@._rule_open_transactions_ended() AS e (top) ORDER BY random() LOOP
-            SELECT * INTO v FROM @extschema@._rule_open_events_move(p_consumer, v_top, least(25, v_left));
+            SELECT * INTO v FROM @extschema@._rule_open_events_move(p_consumer, v_top, least(25, p_limit - settled));
+            settled := settled + v.moved;
             IF v.hindered THEN
-                RETURN false;
+                well := false;
+                RETURN;
             END IF;
             v_found := v_found OR v.moved > 0;
-            v_left := v_left - v.moved;
-            EXIT WHEN v_left <= 0 OR clock_timestamp() > v_until;
+            EXIT WHEN settled >= p_limit OR clock_timestamp() > v_until;
         END LOOP;
-        EXIT WHEN NOT v_found OR v_left <= 0 OR clock_timestamp() > v_until;
+        EXIT WHEN NOT v_found OR settled >= p_limit OR clock_timestamp() > v_until;
     END LOOP;
-    RETURN true;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_open_events_settle(text) IS
-    'Internal: finds out what became of events whose transactions have ended, some at a time; false where something was in the way.';
+COMMENT ON FUNCTION @extschema@._rule_open_events_settle(text, integer) IS
+    'Internal: finds out what became of events whose transactions have ended, so many at most, and says of how many, and whether nothing was in the way.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_open_events_look(p_consumer text)
-RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION @extschema@._rule_open_events_look(p_consumer text, p_limit integer)
+RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
     c_index CONSTANT regclass := '@extschema@.rule_webhook_open_events_transaction_idx';
     v_now timestamptz := clock_timestamp();
     v_read bigint := pg_stat_get_xact_tuples_returned(c_index);
+    v_settled integer := 0;
     v_well boolean := true;
 BEGIN
     IF @extschema@._rule_claim_spares('open events', v_now) THEN
-        RETURN;
+        RETURN 0;
     END IF;
     -- By that index, the other one leads nowhere.
     IF EXISTS (SELECT FROM @extschema@.rule_webhook_open_events o WHERE o.top_transaction >= '0') THEN
-        v_well := @extschema@._rule_open_events_settle(p_consumer);
+        SELECT s.settled, s.well INTO v_settled, v_well FROM @extschema@._rule_open_events_settle(p_consumer, p_limit) s;
     END IF;
     -- What was in the way was waited for, each time for a moment, and claims must not be slow for it.
     PERFORM @extschema@._rule_claim_spare('open events', v_now,
         CASE WHEN v_well THEN pg_stat_get_xact_tuples_returned(c_index) - v_read ELSE 1000000 END);
+    RETURN v_settled;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_open_events_look(text) IS
-    'Internal: settles events whose transactions have ended, unless that took long a moment ago.';
+COMMENT ON FUNCTION @extschema@._rule_open_events_look(text, integer) IS
+    'Internal: settles so many events at most whose transactions have ended, and says how many, unless that took long a moment ago.';
