@@ -233,20 +233,23 @@ func (b *bundle) freeze(t *testing.T) (thaw func()) {
 	require.NoError(t, err)
 	postmaster, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(string(file), "\n", 2)[0]))
 	require.NoError(t, err)
-	rows, err := b.admin.Query(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'webhook-worker %'")
-	require.NoError(t, err)
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	require.NoError(t, err)
-	require.NotEmpty(t, pids)
-	// The postmaster first, so that nothing new comes.
-	pids = append([]int{postmaster}, pids...)
+	pids := []int{postmaster}
 	thaw = func() {
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGCONT)
 		}
 	}
 	t.Cleanup(thaw)
-	for _, pid := range pids {
+	// The postmaster first, so that nothing new comes, and then all that it had let in.
+	require.NoError(t, process.Freeze(postmaster))
+	time.Sleep(200 * time.Millisecond)
+	rows, err := b.admin.Query(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'webhook-worker %'")
+	require.NoError(t, err)
+	backends, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	require.NoError(t, err)
+	require.NotEmpty(t, backends)
+	for _, pid := range backends {
+		pids = append(pids, pid)
 		require.NoError(t, process.Freeze(pid))
 	}
 	return thaw
