@@ -53,9 +53,11 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 		if len(others) > 0 {
 			r.goTests("test", append([]string{"-p=2", atOnce}, others...)...)
 		}
+	})
+	lanes.Go(func() {
+		r.sqlTests()
 		r.conformance()
 	})
-	lanes.Go(r.sqlTests)
 	lanes.Wait()
 	if len(timed) > 0 {
 		r.goTests("test", append([]string{"-p=1"}, timed...)...)
@@ -71,8 +73,8 @@ var measuring = []string{"rule_engine/test/publish", "rule_engine/test/settings"
 // for a server, an endpoint or a delay, and this many keep two cores busy.
 const atOnce = "-parallel=4"
 
-// atOnceAlone is how many where no other tests run beside them.
-const atOnceAlone = "-parallel=6"
+// atOnceInNode is how many with the worker in Node.js, which begin later and have the machine to themselves at the end.
+const atOnceInNode = "-parallel=6"
 
 // testPackages lists the packages of the test module: those that measure time, and the others.
 func testPackages(ctx context.Context) (timed, others []string, err error) {

@@ -69,7 +69,7 @@ func (r *runner) goTests(folder string, args ...string) {
 
 // conformance runs the tests of a worker once more, on the worker in Node.js.
 func (r *runner) conformance() {
-	cmd := r.command("scripts/go", "test", "-json", "-count=1", "-timeout=20m", "-p=2", atOnceAlone, "./flow", "./conformance")
+	cmd := r.command("scripts/go", "test", "-json", "-count=1", "-timeout=20m", "-p=2", atOnceInNode, "./flow", "./conformance")
 	cmd.Dir = filepath.Join(program.Repository(), "test")
 	cmd.Env = append(os.Environ(), worker.KindEnv+"="+string(worker.NodeJS))
 	r.goTest("go test of the worker in Node.js", cmd)
