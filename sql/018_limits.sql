@@ -21,19 +21,29 @@ COMMENT ON FUNCTION @extschema@._rule_message_waited(bigint, timestamptz, timest
     'Internal: whether a message of this age was there when its webhook was resumed.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_tokens(
-    p_tokens double precision, p_refilled_at timestamptz, p_max_per_second integer, p_now timestamptz)
+    p_tokens double precision, p_refilled_at timestamptz, p_per_second integer, p_now timestamptz)
 RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    -- A quarter of a second's, since a worker that nobody wakes looks every 250 ms.
-    SELECT CASE WHEN p_refilled_at IS NULL THEN greatest(1.0, p_max_per_second / 4.0)
+    SELECT CASE WHEN p_per_second IS NULL THEN NULL
                 -- A clock that was set back takes nothing away, and does not keep all waiting until that time comes again.
-                WHEN p_refilled_at > p_now + interval '10 seconds' THEN greatest(1.0, p_max_per_second / 4.0)
-                ELSE least(greatest(1.0, p_max_per_second / 4.0),
-                           p_tokens + p_max_per_second * greatest(0.0, extract(epoch FROM p_now - p_refilled_at)))
+                WHEN p_refilled_at IS NULL OR p_refilled_at > p_now + interval '10 seconds' THEN m.most
+                ELSE least(m.most, p_tokens + p_per_second * greatest(0.0, extract(epoch FROM p_now - p_refilled_at)))
                 END::double precision
+    -- A quarter of a second's, since a worker that nobody wakes looks every 250 ms.
+    FROM (SELECT greatest(1.0, p_per_second / 4.0) AS most) m
 $$;
 COMMENT ON FUNCTION @extschema@._rule_tokens(double precision, timestamptz, integer, timestamptz) IS
-    'Internal: how many events a rate lets be taken now.';
+    'Internal: how many events a rate lets be taken now, NULL without one.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_refilled_at(p_refilled_at timestamptz, p_per_second integer, p_now timestamptz)
+RETURNS timestamptz LANGUAGE sql VOLATILE
+AS $$
+    -- Another worker's call may have begun later and been quicker.
+    SELECT CASE WHEN p_per_second IS NULL OR (p_refilled_at > p_now AND p_refilled_at <= pg_catalog.clock_timestamp())
+                THEN p_refilled_at ELSE p_now END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_refilled_at(timestamptz, integer, timestamptz) IS
+    'Internal: when the tokens of a rate were counted, of which some are taken now; as it was without one.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_slots(p_webhook_id integer)
 RETURNS TABLE (message_id text, redelivery integer, lease_until timestamptz) LANGUAGE sql STABLE
@@ -59,30 +69,22 @@ CREATE OR REPLACE FUNCTION @extschema@._rule_limit_room(
 RETURNS integer LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    v_webhook record;
+    v record;
     v_room integer;
 BEGIN
     SELECT w.max_concurrent, w.max_per_second, CASE WHEN p_resumed THEN w.resume_per_second END AS resume_per_second,
-           CASE WHEN p_paced THEN w.redeliver_per_second END AS redeliver_per_second INTO v_webhook
-    FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id;
-    IF v_webhook.max_concurrent IS NOT NULL THEN
-        SELECT greatest(0, v_webhook.max_concurrent - count(*)) INTO v_room
+           CASE WHEN p_paced THEN w.redeliver_per_second END AS redeliver_per_second,
+           b.tokens, b.refilled_at, b.resume_tokens, b.resume_refilled_at, b.redeliver_tokens, b.redeliver_refilled_at INTO v
+    FROM @extschema@.rule_webhooks w LEFT JOIN @extschema@.rule_webhook_buckets b ON b.webhook_id = w.webhook_id
+    WHERE w.webhook_id = p_webhook_id;
+    IF v.max_concurrent IS NOT NULL THEN
+        SELECT greatest(0, v.max_concurrent - count(*)) INTO v_room
         FROM @extschema@._rule_slots(p_webhook_id) s WHERE s.lease_until > p_leased_after;
     END IF;
-    IF v_webhook.max_per_second IS NOT NULL THEN
-        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.tokens), max(b.refilled_at), v_webhook.max_per_second, p_now)))
-        INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
-    END IF;
-    IF v_webhook.resume_per_second IS NOT NULL THEN
-        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.resume_tokens), max(b.resume_refilled_at),
-                                                            v_webhook.resume_per_second, p_now)))
-        INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
-    END IF;
-    IF v_webhook.redeliver_per_second IS NOT NULL THEN
-        SELECT least(v_room, floor(@extschema@._rule_tokens(max(b.redeliver_tokens), max(b.redeliver_refilled_at),
-                                                            v_webhook.redeliver_per_second, p_now)))
-        INTO v_room FROM @extschema@.rule_webhook_buckets b WHERE b.webhook_id = p_webhook_id;
-    END IF;
+    v_room := least(v_room, floor(least(
+        @extschema@._rule_tokens(v.tokens, v.refilled_at, v.max_per_second, p_now),
+        @extschema@._rule_tokens(v.resume_tokens, v.resume_refilled_at, v.resume_per_second, p_now),
+        @extschema@._rule_tokens(v.redeliver_tokens, v.redeliver_refilled_at, v.redeliver_per_second, p_now))));
     -- Fewer than none is left where a rate was lowered while its events were taken.
     RETURN CASE WHEN v_room < 0 THEN 0 ELSE v_room END;
 END
@@ -148,23 +150,18 @@ RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
     UPDATE @extschema@.rule_webhook_buckets b
-    SET tokens = @extschema@._rule_tokens(b.tokens, b.refilled_at, w.max_per_second, p_now) - cardinality(p_message_ids),
-        -- Another worker's call may have begun later and been quicker.
-        refilled_at = CASE WHEN b.refilled_at > p_now AND b.refilled_at <= clock_timestamp() THEN b.refilled_at ELSE p_now END
-    FROM @extschema@.rule_webhooks w
-    WHERE b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.max_per_second IS NOT NULL;
-    UPDATE @extschema@.rule_webhook_buckets b
-    SET resume_tokens = @extschema@._rule_tokens(b.resume_tokens, b.resume_refilled_at, w.resume_per_second, p_now) - p_resumed,
-        resume_refilled_at = CASE WHEN b.resume_refilled_at > p_now AND b.resume_refilled_at <= clock_timestamp()
-                                  THEN b.resume_refilled_at ELSE p_now END
-    FROM @extschema@.rule_webhooks w
-    WHERE p_resumed > 0 AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.resume_per_second IS NOT NULL;
-    UPDATE @extschema@.rule_webhook_buckets b
-    SET redeliver_tokens = @extschema@._rule_tokens(b.redeliver_tokens, b.redeliver_refilled_at, w.redeliver_per_second, p_now) - p_paced,
-        redeliver_refilled_at = CASE WHEN b.redeliver_refilled_at > p_now AND b.redeliver_refilled_at <= clock_timestamp()
-                                     THEN b.redeliver_refilled_at ELSE p_now END
-    FROM @extschema@.rule_webhooks w
-    WHERE p_paced > 0 AND b.webhook_id = p_webhook_id AND w.webhook_id = p_webhook_id AND w.redeliver_per_second IS NOT NULL;
+    SET tokens = coalesce(@extschema@._rule_tokens(b.tokens, b.refilled_at, r.all_per_second, p_now) - cardinality(p_message_ids), b.tokens),
+        refilled_at = @extschema@._rule_refilled_at(b.refilled_at, r.all_per_second, p_now),
+        resume_tokens = coalesce(@extschema@._rule_tokens(b.resume_tokens, b.resume_refilled_at, r.resumed_per_second, p_now) - p_resumed,
+                                 b.resume_tokens),
+        resume_refilled_at = @extschema@._rule_refilled_at(b.resume_refilled_at, r.resumed_per_second, p_now),
+        redeliver_tokens = coalesce(@extschema@._rule_tokens(b.redeliver_tokens, b.redeliver_refilled_at, r.paced_per_second, p_now) - p_paced,
+                                    b.redeliver_tokens),
+        redeliver_refilled_at = @extschema@._rule_refilled_at(b.redeliver_refilled_at, r.paced_per_second, p_now)
+    FROM (SELECT w.max_per_second AS all_per_second, CASE WHEN p_resumed > 0 THEN w.resume_per_second END AS resumed_per_second,
+                 CASE WHEN p_paced > 0 THEN w.redeliver_per_second END AS paced_per_second
+          FROM @extschema@.rule_webhooks w WHERE w.webhook_id = p_webhook_id) r
+    WHERE b.webhook_id = p_webhook_id AND num_nonnulls(r.all_per_second, r.resumed_per_second, r.paced_per_second) > 0;
     DELETE FROM @extschema@.rule_webhook_slots s USING @extschema@._rule_slots(p_webhook_id) old
     WHERE s.webhook_id = p_webhook_id AND s.message_id = old.message_id AND s.redelivery = old.redelivery
       AND old.lease_until IS NULL;
