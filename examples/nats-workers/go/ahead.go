@@ -80,12 +80,12 @@ func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 				return err
 			}
 			if end := stream.CachedInfo().State.LastSeq + 1; r.stream == nil || end > r.next+mostBehind {
-				r.next = end
+				r.begun, r.next = end, end
 			}
 			r.stream, r.last = stream, w.link.now()
 		}
 		if halted > 0 && !r.halted {
-			r.next = halted + 1
+			r.begun, r.next = halted+1, halted+1
 		}
 		r.halted = halted > 0
 		room, err := w.load.room(ctx, int(w.link.nc.Load().MaxPayload()))
@@ -96,6 +96,7 @@ func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 		if err != nil {
 			return err
 		}
+		w.backlog.reads(r.begun, r.next)
 		for _, raw := range found {
 			if err := w.carryEarly(ctx, raw, r); err != nil {
 				return err
@@ -118,7 +119,7 @@ func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
 	e, m := w.open(&early{raw: msg.RawStreamMsg, stream: w.cfg.stream, again: r.again})
 	at := w.place.Load()
-	if at == nil || w.halted.Load() == 0 && w.backlog.of(e.webhookID) {
+	if at == nil || w.halted.Load() == 0 && w.backlog.leaves(e.webhookID, msg.Sequence) {
 		return nil
 	}
 	if turn := at.turn(msg.Sequence); turn > 0 && !msg.again {
@@ -144,6 +145,7 @@ func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
 type reading struct {
 	stream  jetstream.Stream
 	subject string
+	begun   uint64    // all was read from here on
 	next    uint64    // nothing was read from here on
 	last    time.Time // when the newest that was read was stored, on the server's clock
 	halted  bool      // it follows a consumer that has halted

@@ -28,18 +28,24 @@ type backlog struct {
 	recent [lookedAt]delivered // the last messages, a ring
 	at     int
 	seen   int           // how many there are in it
-	counts map[int32]int // of each webhook's
+	counts map[int32]int // of each webhook's that nobody has read past
 	again  int           // of those that came before
+	passed int           // of those that were read past a backlog
+
+	// What is read past: from begun, before end, but for what was left to the consumer, up to the last of each webhook.
+	begun, end uint64
+	left       map[int32]uint64
 }
 
 type delivered struct {
 	webhookID int32
 	again     bool
+	passed    bool
 }
 
 // came notes a message, how old it is and how many are behind it, and whether it came before: such come before what
 // is new.
-func (b *backlog) came(webhookID int32, age time.Duration, pending uint64, again bool) {
+func (b *backlog) came(webhookID int32, sequence uint64, age time.Duration, pending uint64, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.counts == nil {
@@ -51,7 +57,7 @@ func (b *backlog) came(webhookID int32, age time.Duration, pending uint64, again
 	} else {
 		b.seen++
 	}
-	b.recent[b.at] = delivered{webhookID, again}
+	b.recent[b.at] = delivered{webhookID, again, b.begun <= sequence && sequence < b.end && sequence > b.left[webhookID]}
 	b.count(b.recent[b.at], 1)
 	b.at = (b.at + 1) % lookedAt
 }
@@ -59,6 +65,10 @@ func (b *backlog) came(webhookID int32, age time.Duration, pending uint64, again
 func (b *backlog) count(m delivered, n int) {
 	if m.again {
 		b.again += n
+	}
+	if m.passed {
+		b.passed += n
+		return
 	}
 	if b.counts[m.webhookID] += n; b.counts[m.webhookID] <= 0 {
 		delete(b.counts, m.webhookID)
@@ -69,19 +79,19 @@ func (b *backlog) count(m delivered, n int) {
 func (b *backlog) over() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.long, b.at, b.seen, b.counts, b.again = false, 0, 0, nil, 0
+	b.long, b.at, b.seen, b.counts, b.again, b.passed = false, 0, 0, nil, 0, 0
 }
 
-// holdsUp tells whether a few webhooks' messages stand before all others': many that wait or take long, or so many of an
-// open transaction that nearly all that comes has come before. Where many webhooks have their part in a backlog, each gets
-// its turn as it is.
+// holdsUp tells whether a few webhooks' messages, or such as were read past them, stand before all others': many that wait or
+// take long, or so many of an open transaction that nearly all that comes has come before. Where many webhooks have their part
+// in a backlog, each gets its turn as it is.
 func (b *backlog) holdsUp() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.seen < leastSeen || !b.long && b.again < max(manyAgain, b.seen/2) {
 		return false
 	}
-	theirs := 0
+	theirs := b.passed
 	for id, n := range b.counts {
 		if id != 0 && b.much(n) {
 			theirs += n
@@ -92,9 +102,23 @@ func (b *backlog) holdsUp() bool {
 
 func (b *backlog) much(n int) bool { return n >= max(some, b.seen/large) }
 
-// of tells whether the webhook is one of those.
-func (b *backlog) of(webhookID int32) bool {
+// leaves tells whether the webhook is one of those, whose messages are left to the consumer.
+func (b *backlog) leaves(webhookID int32, sequence uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.much(b.counts[webhookID])
+	if !b.much(b.counts[webhookID]) {
+		return false
+	}
+	b.left[webhookID] = max(b.left[webhookID], sequence)
+	return true
+}
+
+// reads notes from where on messages are read past the backlog, and up to where they were.
+func (b *backlog) reads(begun, end uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if begun != b.begun {
+		b.begun, b.left = begun, map[int32]uint64{}
+	}
+	b.end = end
 }

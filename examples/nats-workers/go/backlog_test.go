@@ -10,7 +10,7 @@ import (
 // come has so many new messages come, of each webhook in turn.
 func (b *backlog) come(n, pending int, webhooks ...int32) {
 	for i := range n {
-		b.came(webhooks[i%len(webhooks)], 0, uint64(pending), false)
+		b.came(webhooks[i%len(webhooks)], 0, 0, uint64(pending), false)
 	}
 }
 
@@ -20,8 +20,9 @@ func TestAFewWebhooksHoldUpOthersWithALongBacklog(t *testing.T) {
 	require.False(t, b.holdsUp(), "too little was seen")
 	b.come(1, manyPending, 1)
 	require.True(t, b.holdsUp())
-	require.True(t, b.of(1))
-	require.False(t, b.of(2))
+	b.reads(1, 1)
+	require.True(t, b.leaves(1, 1))
+	require.False(t, b.leaves(2, 1))
 
 	b.come(1, manyPending-1, 1)
 	require.False(t, b.holdsUp(), "what is left is passed in no time")
@@ -37,11 +38,11 @@ func TestAFewMessagesThatTakeLongHoldUpOthers(t *testing.T) {
 	var b backlog
 	b.come(leastSeen, 1, 1)
 	require.False(t, b.holdsUp())
-	b.came(1, longWait, 1, false)
+	b.came(1, 0, longWait, 1, false)
 	require.True(t, b.holdsUp())
-	b.came(1, longWait, 0, false)
+	b.came(1, 0, longWait, 0, false)
 	require.False(t, b.holdsUp(), "nothing is behind it")
-	b.came(1, time.Hour, 1, true)
+	b.came(1, 0, time.Hour, 1, true)
 	require.False(t, b.holdsUp(), "it has waited for its next try")
 }
 
@@ -58,15 +59,16 @@ func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
 	require.False(t, b.holdsUp())
 	b.come(lookedAt/2, manyPending, 1)
 	require.True(t, b.holdsUp())
-	require.True(t, b.of(1))
-	require.False(t, b.of(2), "its part is small")
+	b.reads(1, 1)
+	require.True(t, b.leaves(1, 1))
+	require.False(t, b.leaves(2, 1), "its part is small")
 }
 
 func TestWhatComesAgainAndAgainHoldsUpOthers(t *testing.T) {
 	var b backlog
 	for range manyAgain {
 		require.False(t, b.holdsUp())
-		b.came(1, 0, 0, true)
+		b.came(1, 0, 0, 0, true)
 	}
 	require.True(t, b.holdsUp())
 	b.come(manyAgain, 0, 1)
@@ -83,4 +85,25 @@ func TestMessagesWithoutAWebhookAreNobodysBacklog(t *testing.T) {
 	var b backlog
 	b.come(lookedAt, manyPending, 0)
 	require.False(t, b.holdsUp())
+}
+
+func TestWhatWasReadPastABacklogHoldsUpWhatIsBehindIt(t *testing.T) {
+	come := func(b *backlog, webhook int32, sequence uint64) {
+		for range lookedAt {
+			b.came(webhook, sequence, 0, manyPending, false)
+		}
+	}
+	var b backlog
+	come(&b, 1, 99)
+	b.reads(100, 200)
+	require.True(t, b.leaves(1, 150))
+	require.False(t, b.leaves(2, 151))
+
+	come(&b, 2, 151)
+	require.True(t, b.holdsUp())
+	require.False(t, b.leaves(2, 200), "what was read of it is nobody's backlog")
+	come(&b, 1, 150)
+	require.True(t, b.leaves(1, 200), "this was left to the consumer")
+	come(&b, 2, 200)
+	require.True(t, b.leaves(2, 201), "this was not read")
 }

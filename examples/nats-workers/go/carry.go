@@ -125,7 +125,7 @@ func (w *worker) open(msg jetstream.Msg) (*event, message) {
 		if m.Early = e.early(); !m.Early {
 			w.metrics.taken.WithLabelValues("stream").Inc()
 			w.stats.took(md.NumDelivered, md.NumPending)
-			w.backlog.came(e.webhookID, time.Duration(m.AgeMS)*time.Millisecond, md.NumPending, md.NumDelivered > 1)
+			w.backlog.came(e.webhookID, e.sequence, time.Duration(m.AgeMS)*time.Millisecond, md.NumPending, md.NumDelivered > 1)
 		}
 	}
 	return e, m

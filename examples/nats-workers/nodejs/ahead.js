@@ -69,13 +69,14 @@ async function passBacklog(w, signal, r) {
   while (heldUp(w)) {
     if (r.next === 0 || w.halted === 0 && w.link.now() - r.last > outrun) {
       const { state } = await findStream(w);
-      if (r.next === 0 || state.last_seq + 1 > r.next + mostBehind) r.next = state.last_seq + 1;
+      if (r.next === 0 || state.last_seq + 1 > r.next + mostBehind) r.begun = r.next = state.last_seq + 1;
       r.last = w.link.now();
     }
-    if (w.halted > 0 && !r.halted) r.next = w.halted + 1;
+    if (w.halted > 0 && !r.halted) r.begun = r.next = w.halted + 1;
     r.halted = w.halted > 0;
     const room = await w.load.room(signal, w.link.nc?.info?.max_payload ?? 0);
     const { messages, more } = await r.read(Math.min(n, room));
+    w.backlog.reads(r.begun, r.next);
     for (const { read, again } of messages) await carryEarly(w, signal, r, read, again);
     if (more) {
       n = Math.min(2 * n, mostAhead);
@@ -98,7 +99,7 @@ async function passBacklog(w, signal, r) {
  */
 async function carryEarly(w, signal, r, read, again) {
   const opened = open(w, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms)));
-  if (!w.place || w.halted === 0 && w.backlog.of(opened.e.webhookID)) return;
+  if (!w.place || w.halted === 0 && w.backlog.leaves(opened.e.webhookID, read.seq)) return;
   const { index, of } = w.place;
   const turn = (read.seq % of + of - index) % of; // how many come before this process with it
   if (turn > 0 && !again) {
@@ -111,6 +112,7 @@ async function carryEarly(w, signal, r, read, again) {
 
 /** How far a stream was read. */
 class Reading {
+  begun = 0; // all was read from here on
   next = 0; // nothing was read from here on
   last = -Infinity; // when the newest that was read was stored, on the server's clock
   halted = false; // it follows a consumer that has halted

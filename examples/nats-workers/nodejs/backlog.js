@@ -19,30 +19,43 @@ export const manyAgain = 128;
 /** What the group's consumer has before it, as the messages tell that it delivers. */
 export class Backlog {
   #long = false;
-  /** The last messages, a ring. @type {{webhookID: number, again: boolean}[]} */
+  /** The last messages, a ring. @type {{webhookID: number, again: boolean, passed: boolean}[]} */
   #recent = [];
   #at = 0;
-  /** Of each webhook's in it. @type {Map<number, number>} */
+  /** Of each webhook's in it that nobody has read past. @type {Map<number, number>} */
   #counts = new Map();
   #again = 0; // of those in it that came before
+  #passed = 0; // of those in it that were read past a backlog
+
+  // What is read past: from begun, before end, but for what was left to the consumer, up
+  // to the last of each webhook.
+  #begun = 0;
+  #end = 0;
+  /** @type {Map<number, number>} */
+  #left = new Map();
 
   /**
    * Notes a message, how old it is in ms and how many are behind it, and whether it came
    * before: such come before what is new.
-   * @param {number} webhookID @param {number} age @param {number} pending @param {boolean} again
+   * @param {number} webhookID @param {number} sequence @param {number} age @param {number} pending @param {boolean} again
    */
-  came(webhookID, age, pending, again) {
+  came(webhookID, sequence, age, pending, again) {
     this.#long = pending >= manyPending || pending > 0 && !again && age >= longWait;
     const old = this.#recent[this.#at];
     if (old) this.#count(old, -1);
-    this.#recent[this.#at] = { webhookID, again };
+    const passed = this.#begun <= sequence && sequence < this.#end && sequence > (this.#left.get(webhookID) ?? 0);
+    this.#recent[this.#at] = { webhookID, again, passed };
     this.#count(this.#recent[this.#at], 1);
     this.#at = (this.#at + 1) % lookedAt;
   }
 
-  /** @param {{webhookID: number, again: boolean}} message @param {number} n */
-  #count({ webhookID, again }, n) {
+  /** @param {{webhookID: number, again: boolean, passed: boolean}} message @param {number} n */
+  #count({ webhookID, again, passed }, n) {
     if (again) this.#again += n;
+    if (passed) {
+      this.#passed += n;
+      return;
+    }
     const all = (this.#counts.get(webhookID) ?? 0) + n;
     if (all > 0) this.#counts.set(webhookID, all);
     else this.#counts.delete(webhookID);
@@ -51,20 +64,21 @@ export class Backlog {
   /** Notes that nothing is there to be delivered. */
   over() {
     this.#long = false;
-    this.#again = this.#at = 0;
+    this.#again = this.#passed = this.#at = 0;
     this.#recent = [];
     this.#counts.clear();
   }
 
   /**
-   * Tells whether a few webhooks' messages stand before all others': many that wait or take
-   * long, or so many of an open transaction that nearly all that comes has come before. Where
-   * many webhooks have their part in a backlog, each gets its turn as it is.
+   * Tells whether a few webhooks' messages, or such as were read past them, stand before all
+   * others': many that wait or take long, or so many of an open transaction that nearly all
+   * that comes has come before. Where many webhooks have their part in a backlog, each gets
+   * its turn as it is.
    */
   holdsUp() {
     const seen = this.#recent.length;
     if (seen < leastSeen || !this.#long && this.#again < Math.max(manyAgain, Math.floor(seen / 2))) return false;
-    let theirs = 0;
+    let theirs = this.#passed;
     for (const [id, n] of this.#counts) {
       if (id !== 0 && this.#much(n)) theirs += n;
     }
@@ -76,8 +90,25 @@ export class Backlog {
     return n >= Math.max(some, Math.floor(this.#recent.length / large));
   }
 
-  /** Tells whether the webhook is one of those. @param {number} webhookID */
-  of(webhookID) {
-    return this.#much(this.#counts.get(webhookID) ?? 0);
+  /**
+   * Tells whether the webhook is one of those, whose messages are left to the consumer.
+   * @param {number} webhookID @param {number} sequence
+   */
+  leaves(webhookID, sequence) {
+    if (!this.#much(this.#counts.get(webhookID) ?? 0)) return false;
+    this.#left.set(webhookID, Math.max(this.#left.get(webhookID) ?? 0, sequence));
+    return true;
+  }
+
+  /**
+   * Notes from where on messages are read past the backlog, and up to where they were.
+   * @param {number} begun @param {number} end
+   */
+  reads(begun, end) {
+    if (begun !== this.#begun) {
+      this.#begun = begun;
+      this.#left.clear();
+    }
+    this.#end = end;
   }
 }

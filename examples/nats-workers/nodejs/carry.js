@@ -130,7 +130,7 @@ export function open(w, msg) {
   } else {
     w.metrics.taken.inc({ path: "stream" });
     w.stats.took(msg.deliveries, msg.pending);
-    w.backlog.came(webhookID, told.age_ms, msg.pending, msg.deliveries > 1);
+    w.backlog.came(webhookID, sequence, told.age_ms, msg.pending, msg.deliveries > 1);
   }
   return { e, told };
 }
