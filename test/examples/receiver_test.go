@@ -221,7 +221,10 @@ func TestWhatThePageShowsVerifiesWhatTheWorkerSends(t *testing.T) {
 		{question{[]string{shared, keys[0]}, with("webhook-id", "b64_"), r.Body}, "false"},
 		{question{[]string{shared, keys[0]}, with("webhook-timestamp", strconv.FormatInt(sent+1, 10)), r.Body}, "false"},
 		{question{[]string{shared, keys[0]}, with("webhook-timestamp", ""), r.Body}, "false"},
+		{question{[]string{shared, keys[0]}, with("webhook-timestamp", strings.Repeat("9", 5000)), r.Body}, "false"},
+		{question{[]string{shared, keys[0]}, with("webhook-id", "\ufffd"), r.Body}, "false"},
 		{question{[]string{shared, keys[0]}, with("webhook-signature", ""), r.Body}, "false"},
+		{question{[]string{shared, keys[0]}, with("webhook-signature", "v1,\u00e9 v1a,\u00e9"), r.Body}, "false"},
 		{question{[]string{shared, keys[0]}, with("webhook-signature", "v1 v1, v1a,= v2,AAAA"), r.Body}, "false"},
 	}
 

@@ -131,15 +131,15 @@ var (
 )
 
 // ambiguous tells whether a part of a URL's password may have been taken for its
-// port, database or parameters, which are said when a connection fails.
+// host, port, database or parameters, which are said when a connection fails.
 func ambiguous(text string) bool {
 	scheme, rest, _ := strings.Cut(text, "://")
 	if scheme != "postgres" && scheme != "postgresql" {
 		return false
 	}
 	address, query, _ := strings.Cut(rest, "?")
-	_, database, _ := strings.Cut(address, "/")
-	if strings.Contains(database, "@") || strings.Contains(rest, "#") {
+	server, database, _ := strings.Cut(address, "/")
+	if strings.Count(server, "@") > 1 || strings.Contains(database, "@") || strings.Contains(rest, "#") {
 		return true
 	}
 	parameters, _ := url.ParseQuery(query)

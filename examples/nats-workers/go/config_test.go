@@ -52,6 +52,7 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2%zz@h/d"},
 		{"DATABASE_URL", "DATABASE_URL", "host=h password=hunter2 port=many"},
 		{"DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"},
+		{"DATABASE_URL", "DATABASE_URL", "postgres://u:12@hunter2@h/d"},
 		{"DATABASE_URL", "DATABASE_URL", "postgres://u:12/hunter2@h/d"},
 		{"DATABASE_URL", "DATABASE_URL", "postgres://u:12?hunter2@h/d"},
 		{"DATABASE_URL", "DATABASE_URL", "postgresql://u:12#hunter2@h/d"},
@@ -132,7 +133,7 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 
 func TestAURLOfTheDatabaseMayHoldWhatIsEscaped(t *testing.T) {
 	for _, url := range []string{
-		"postgres://u:p@ss%2F%3F%23@h:5433/app?application_name=a@b&search_path=rules",
+		"postgres://u:p%40ss%2F%3F%23@h:5433/app?application_name=a@b&search_path=rules",
 		"postgresql://u%40srv:p@h:5433/app%40?sslmode=disable",
 		"postgres:///app?host=/run/pg&port=5433&user=u@srv&password=p%23/",
 		"host=h port=5433 dbname=a@b password='a/b?c#d'",

@@ -17,14 +17,14 @@ const modes = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 const isURL = /^postgres(ql)?:\/\//;
 
 /**
- * Tells whether a part of a URL's password may have been taken for its port,
+ * Tells whether a part of a URL's password may have been taken for its host, port,
  * database or parameters, which are said when a connection fails.
  * @param {string} text
  */
 function ambiguous(text) {
   if (!isURL.test(text)) return false;
-  const [, path, query = ""] = /^\w+:\/\/[^/?]*([^?]*)(?:\?(.*))?$/s.exec(text) ?? [];
-  return path.includes("@") || text.includes("#")
+  const [, server, path, query = ""] = /^\w+:\/\/([^/?]*)([^?]*)(?:\?(.*))?$/s.exec(text) ?? [];
+  return server.indexOf("@") !== server.lastIndexOf("@") || path.includes("@") || text.includes("#")
     || [...new URLSearchParams(query).keys()].some((name) => !/^[A-Za-z_][A-Za-z0-9_.]*$/.test(name));
 }
 

@@ -38,7 +38,7 @@ test("DATABASE_URL takes URLs and key=value pairs", () => {
 
 test("a URL of the database may hold what is escaped", () => {
   for (const url of [
-    "postgres://u:p@ss%2F%3F%23@h:5433/app?application_name=a@b&search_path=rules",
+    "postgres://u:p%40ss%2F%3F%23@h:5433/app?application_name=a@b&search_path=rules",
     "postgresql://u%40srv:p@h:5433/app%40?sslmode=disable",
     "postgres:///app?host=/run/pg&port=5433&user=u@srv&password=p%23/",
     "host=h port=5433 dbname=a@b password='a/b?c#d'",
@@ -65,6 +65,7 @@ test("a wrong configuration is one line that names the variable", () => {
     ["DATABASE_URL", "DATABASE_URL", "hunter2"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file&sslmode=verify-full"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://h/x?sslmode=verify_full"],
+    ["DATABASE_URL", "DATABASE_URL", "postgres://u:12@hunter2@h/d"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://u:12/hunter2@h/d"],
     ["DATABASE_URL", "DATABASE_URL", "postgres://u:12?hunter2@h/d"],
     ["DATABASE_URL", "DATABASE_URL", "postgresql://u:12#hunter2@h/d"],
