@@ -46,6 +46,9 @@ BEGIN
     -- No worker has an event in hand for so long.
     PERFORM @extschema@._rule_rows_delete('rule_webhook_deletions', 'r.deleted_at',
         format('r.deleted_at < %L::timestamptz', clock_timestamp() - interval '1 hour'), p_max_rows);
+    -- A process has often a name that never comes again.
+    PERFORM @extschema@._rule_rows_delete('rule_nats_consumer_stats', 'r.last_active_at',
+        format('r.last_active_at < %L::timestamptz', clock_timestamp() - interval '30 days'), p_max_rows);
     PERFORM @extschema@._rule_queue_measure();
     -- It may wait for others, which nobody else should for the lock of a TRUNCATE.
     PERFORM @extschema@._rule_pgmq_maintain(p_max_rows);

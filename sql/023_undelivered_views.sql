@@ -47,7 +47,10 @@ COMMENT ON VIEW @extschema@._rule_undelivered_receipts IS
 -- No worker has taken it yet, or nothing kept it when NATS was away.
 CREATE OR REPLACE VIEW @extschema@._rule_undelivered_published AS
 SELECT h.webhook_id, w.webhook_name, h.message_id, 0 AS redelivery, NULL::bigint AS queue_id,
-       CASE WHEN h.success OR h.unknown THEN 'in the stream' ELSE 'not published' END AS reason,
+       CASE WHEN EXISTS (SELECT FROM @extschema@.rule_webhook_open_events o
+                         WHERE o.webhook_id = h.webhook_id AND o.message_id = h.message_id) THEN 'waiting'
+            WHEN h.success OR h.unknown THEN 'in the stream'
+            ELSE 'not published' END AS reason,
        h.error_message, 0 AS tries, h.published_at AS accepted_at, NULL::timestamptz AS next_try_at
 FROM (SELECT DISTINCT ON (p.webhook_id, p.message_id) p.*
       FROM @extschema@.rule_nats_publish_history p
@@ -62,4 +65,4 @@ JOIN @extschema@.rule_webhooks w ON w.webhook_id = h.webhook_id
 WHERE h.published_at > pg_catalog.clock_timestamp() - (SELECT k.keep FROM @extschema@.rule_engine_retention k
                                                        WHERE k.table_name = 'rule_webhook_receipts');
 COMMENT ON VIEW @extschema@._rule_undelivered_published IS
-    'Internal: what was published, or was to be, and is neither in the queue nor taken by a worker.';
+    'Internal: what was published, or was to be, and is neither in the queue nor taken by a worker; a transaction that was open for long may have left it for the next claim.';

@@ -160,10 +160,13 @@ export function difference(want, have) {
   const wanted = { ...want, deliver_subject: undefined, headers_only: undefined, backoff: 0 };
   for (const name of /** @type {const} */ (["filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending",
     "deliver_policy", "replay_policy", "deliver_subject", "headers_only", "backoff"])) {
-    if ((is[name] || undefined) !== (wanted[name] || undefined)) return `${name} ${is[name]} instead of ${wanted[name]}`;
+    if ((is[name] || undefined) !== (wanted[name] || undefined)) return `${name} ${shown(name, is[name])} instead of ${shown(name, wanted[name])}`;
   }
   return "";
 }
+
+/** A wait of the server is in nanoseconds. @param {string} name @param {unknown} value */
+const shown = (name, value) => name === "ack_wait" ? `${Number(value) / 1e9}s` : value;
 
 /** Asks for as many messages as there are slots and sets each on its way as it comes. @param {Worker} w */
 async function fetchSome(w) {
