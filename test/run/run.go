@@ -19,6 +19,8 @@ import (
 type Run struct {
 	Tree string // what PGROOT names
 	dir  *scratch.Dir
+	// memory is nil where the tests' folders lie on disk.
+	memory *scratch.Dir
 }
 
 // Begin makes the shared things and names them in this process's environment, and so in that of
@@ -53,7 +55,12 @@ func (r *Run) prepare() error {
 }
 
 // End ends what still runs and removes the shared things.
-func (r *Run) End() error { return r.dir.Remove() }
+func (r *Run) End() error {
+	if r.memory != nil {
+		return errors.Join(r.memory.Remove(), r.dir.Remove())
+	}
+	return r.dir.Remove()
+}
 
 func without(env []string, names ...string) []string {
 	var rest []string

@@ -29,7 +29,17 @@ type Dir struct {
 // Make makes a folder below the machine's temporary one that other users can enter.
 func Make(what string) (*Dir, error) {
 	sweep()
-	path, err := os.MkdirTemp("", prefix+what+"-")
+	return create(os.TempDir(), what)
+}
+
+// MakeIn makes it in another folder, which it sweeps as well.
+func MakeIn(folder, what string) (*Dir, error) {
+	sweepNow(folder)
+	return create(folder, what)
+}
+
+func create(folder, what string) (*Dir, error) {
+	path, err := os.MkdirTemp(folder, prefix+what+"-")
 	if err != nil {
 		return nil, err
 	}
@@ -80,10 +90,10 @@ func remove(path string) error {
 }
 
 // sweep removes the folders of owners that are no more, once per process.
-var sweep = sync.OnceFunc(sweepNow)
+var sweep = sync.OnceFunc(func() { sweepNow(os.TempDir()) })
 
-func sweepNow() {
-	locks, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*", lockName))
+func sweepNow(folder string) {
+	locks, _ := filepath.Glob(filepath.Join(folder, prefix+"*", lockName))
 	for _, name := range locks {
 		lock, err := os.OpenFile(name, os.O_RDWR, 0)
 		if err != nil {

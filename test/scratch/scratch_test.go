@@ -24,7 +24,7 @@ func TestAFolderWithoutAnOwnerIsSweptUp(t *testing.T) {
 		require.NoError(t, os.Chtimes(filepath.Join(dir.Path, lockName), long, long))
 	}
 
-	sweepNow()
+	sweepNow(os.TempDir())
 
 	require.DirExists(t, owned.Path)
 	require.NoDirExists(t, orphan.Path)

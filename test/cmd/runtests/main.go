@@ -38,6 +38,9 @@ func runAll(ctx context.Context, out io.Writer) (ok bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, shared.End()) }()
+	if err := shared.InMemory(); err != nil {
+		return false, err
+	}
 	r := &runner{ctx: ctx, tree: shared.Tree, out: out, results: results{passed: map[string]bool{}}}
 
 	timed, others, err := testPackages(ctx)
