@@ -61,8 +61,10 @@ func treeWithReleased(tree string) error {
 	if _, err := output(exec.Command("cp", "-a", "--reflink=auto", from, tree)); err != nil {
 		return err
 	}
-	// The copied template belongs to the tree that it was made in.
-	_ = os.RemoveAll(filepath.Join(tree, "template.done"))
+	// The copied templates belong to the tree that they were made in.
+	if err := os.RemoveAll(filepath.Join(tree, postgres.Templates)); err != nil {
+		return err
+	}
 	shared, err := output(exec.Command(filepath.Join(tree, "bin", "pg_config"), "--sharedir"))
 	if err != nil {
 		return err

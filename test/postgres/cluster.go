@@ -48,7 +48,7 @@ func Start(opts ...Option) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := template(tree, as)
+	from, err := o.template(tree, as)
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +78,8 @@ func Start(opts ...Option) (*Cluster, error) {
 }
 
 func (c *Cluster) fill(from string, conf []string) error {
-	cp := exec.Command("cp", "-a", "--reflink=auto", from, c.Data)
-	if output, err := cp.CombinedOutput(); err != nil {
-		return fmt.Errorf("copying the data directory: %w\n%s", err, output)
+	if err := copyData(from, c.Data); err != nil {
+		return err
 	}
 	lines := append([]string{"", "unix_socket_directories = '" + c.Socket() + "'"}, standing...)
 	return c.AppendConf(append(lines, conf...)...)

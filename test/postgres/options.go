@@ -4,8 +4,21 @@ package postgres
 type Option func(*options)
 
 type options struct {
-	conf []string
-	env  []string
+	conf     []string
+	env      []string
+	prepared *preparation
+}
+
+type preparation struct {
+	name string
+	do   func(c *Cluster) error
+}
+
+func (o options) template(tree string, as owner) (string, error) {
+	if o.prepared != nil {
+		return o.prepared.template(tree, as)
+	}
+	return bare(tree, as)
 }
 
 // Conf adds lines to postgresql.conf; they win over the ones that every cluster gets.
@@ -16,6 +29,11 @@ func Conf(lines ...string) Option {
 // Env adds NAME=value to the server's environment.
 func Env(entries ...string) Option {
 	return func(o *options) { o.env = append(o.env, entries...) }
+}
+
+// Prepared starts with a copy of what do has left in a cluster, which it is called for once per tree and name.
+func Prepared(name string, do func(c *Cluster) error) Option {
+	return func(o *options) { o.prepared = &preparation{name: name, do: do} }
 }
 
 // standing are the lines of every cluster: quick, quiet, and telling in its log.

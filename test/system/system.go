@@ -53,8 +53,12 @@ func Start(ctx context.Context, opts ...postgres.Option) (*System, error) {
 
 func start(ctx context.Context, s *System, opts []postgres.Option) (_ *System, err error) {
 	s.Endpoint = endpoint.Start()
-	if s.Postgres, err = postgres.Start(opts...); err == nil {
-		err = s.prepare(ctx)
+	alike := postgres.Prepared("system", func(c *postgres.Cluster) error { return prepare(ctx, c) })
+	if s.Postgres, err = postgres.Start(append(opts, alike)...); err == nil {
+		err = run(ctx, s.Postgres, Database,
+			// What was prepared once has one source id for all.
+			"SELECT rule_engine_source_renew()",
+			fmt.Sprintf("SELECT rule_nats_configure(p_nats_url => '%s')", s.natsURL))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -62,21 +66,21 @@ func start(ctx context.Context, s *System, opts []postgres.Option) (_ *System, e
 	return s, nil
 }
 
-func (s *System) prepare(ctx context.Context) error {
-	if err := s.run(ctx, "postgres", "CREATE DATABASE "+Database); err != nil {
+// prepare makes what all systems have alike.
+func prepare(ctx context.Context, c *postgres.Cluster) error {
+	if err := run(ctx, c, "postgres", "CREATE DATABASE "+Database); err != nil {
 		return err
 	}
-	return s.run(ctx, Database,
+	return run(ctx, c, Database,
 		"CREATE EXTENSION rule_engine",
 		"SELECT rule_engine_create_roles()",
 		"CREATE ROLE "+Application+" LOGIN IN ROLE rule_engine_publisher",
 		"CREATE ROLE "+Carrier+" LOGIN IN ROLE rule_engine_worker",
-		fmt.Sprintf("SELECT rule_nats_configure(p_nats_url => '%s')", s.natsURL),
 	)
 }
 
-func (s *System) run(ctx context.Context, database string, statements ...string) error {
-	conn, err := pgx.Connect(ctx, s.Postgres.DSN(database, Administrator))
+func run(ctx context.Context, c *postgres.Cluster, database string, statements ...string) error {
+	conn, err := pgx.Connect(ctx, c.DSN(database, Administrator))
 	if err != nil {
 		return err
 	}
