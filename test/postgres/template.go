@@ -48,7 +48,7 @@ func template(tree, name string, as owner, fill func(data string) error) (string
 func bare(tree string, as owner) (string, error) {
 	return template(tree, "bare", as, func(data string) error {
 		initdb := exec.Command(filepath.Join(tree, "bin", "initdb"), "--pgdata="+data, "--username=postgres",
-			"--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8")
+			"--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8", "--wal-segsize=1")
 		initdb.Dir = filepath.Dir(data)
 		as.takes(initdb)
 		if output, err := initdb.CombinedOutput(); err != nil {
