@@ -27,14 +27,14 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 				}
 				return endpoint.Answer{}
 			})
-			const backlog = 3000
+			const backlog = 1500
 			quick, well := b.webhook(t, "quick", "nats"), b.webhook(t, "well", "nats")
 			b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', 'quick-' || n)) FROM generate_series(1, $2) n", quick, backlog)
 			for n := range workers {
-				// 800 a second in all: they take four seconds at least.
-				b.worker(t, fmt.Sprint("BATCH_SIZE=", 4/workers), fmt.Sprint("CONSUMER_NAME=worker-", n))
+				// 400 a second in all: they take four seconds at least.
+				b.worker(t, fmt.Sprint("BATCH_SIZE=", 2/workers), fmt.Sprint("CONSUMER_NAME=worker-", n))
 			}
-			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) > 600 }, 2*patience, 10*time.Millisecond,
+			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) > 300 }, 2*patience, 50*time.Millisecond,
 				"each worker has to see whose backlog it is")
 
 			open, err := b.Postgres.Connect(t, system.Database, system.Application).Begin(t.Context())
