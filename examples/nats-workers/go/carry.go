@@ -69,8 +69,8 @@ func (w *worker) carry(e *event, m message, from slots) {
 		unsent = sync.OnceFunc(func() { w.windows.unsent(e.webhookID) })
 	} else {
 		m.Overflow, m.Payload = true, encoded(e.body)
-		if aside = w.siding.enter(); aside {
-			defer w.siding.leave()
+		if aside = w.siding.enter(len(e.body)); aside {
+			defer w.siding.leave(len(e.body))
 			free()
 		}
 	}

@@ -29,7 +29,7 @@ func (w *worker) judge(e *event, m message, aside bool, unsent, free func()) (ve
 	}
 	unsent()
 	if !aside {
-		defer w.siding.shunt(free)()
+		defer w.siding.shunt(len(e.body), free)()
 	}
 	for end := time.Now().Add(unsettledFor); err == nil && v.unsettled() && time.Now().Before(end); {
 		if v.repeated {

@@ -99,7 +99,7 @@ func TestAMessageThatIsAskedAboutForLongIsOfItsAgeAndHasOnePlace(t *testing.T) {
 			require.Equal(t, []int64{0, 1000, 2000, 3000}, ages)
 			require.Equal(t, 1, unsent)
 			require.Equal(t, map[bool]int{true: 0, false: 1}[aside], freed)
-			require.Empty(t, w.siding)
+			require.Zero(t, w.siding.taken.Load())
 		})
 	}
 }

@@ -21,15 +21,19 @@ const (
 	// remembered is how long a window outlives its last event. A quick endpoint is done with
 	// all of a claim before the next one, which is to bring more.
 	remembered = 10 * time.Second
+	// heard is how long after an answer an endpoint is not one of those that answer nothing.
+	heard = 2 * time.Second
 )
 
 // windows bounds for each webhook how many requests are under way and how many
 // events are in hand, so that one endpoint leaves room for the others whatever
 // its backlog is. In hand are at most twice as many as may be under way, so that
-// the database judges the next ones meanwhile.
+// the database judges the next ones meanwhile; of an endpoint that answers nothing
+// at most its share of the siding.
 type windows struct {
-	most int           // BATCH_SIZE
-	room chan struct{} // filled when a webhook that a claim left out has room again
+	most   int           // BATCH_SIZE
+	room   chan struct{} // filled when a webhook that a claim left out has room again
+	siding *siding
 
 	mu   sync.Mutex
 	byID map[int32]*window // those with an event in hand, one that waits to be, or one a while ago
@@ -39,6 +43,7 @@ type window struct {
 	size   int
 	busy   int         // requests under way
 	held   int         // events in hand, those under way included
+	aside  int         // those of them that have waited for as long as patience, to be sent or for the answer
 	turns  []turn      // events in hand that wait to be sent
 	comers []chan bool // messages that wait to be in hand
 	// behind says that events have waited for long, or the window was full for long. Messages are then not waited
@@ -47,6 +52,7 @@ type window struct {
 	// more says that the queue may have rows of it, for which messages leave some
 	// room; wanted that a claim left it out for the lack of it.
 	more, wanted bool
+	answered     time.Time // when the endpoint last kept nobody waiting in vain
 	full         time.Time // since when each answer finds an event that waits and no room to grow; zero: not now, or the endpoint is brisk
 	idle         time.Time // since when nothing is in hand and nothing waits; zero: something is or does
 }
@@ -57,8 +63,8 @@ type turn struct {
 	recalled func() bool
 }
 
-func newWindows(most int) *windows {
-	return &windows{most: most, room: make(chan struct{}, 1), byID: map[int32]*window{}}
+func newWindows(most int, s *siding) *windows {
+	return &windows{most: most, room: make(chan struct{}, 1), siding: s, byID: map[int32]*window{}}
 }
 
 func (s *windows) smallest() int { return min(smallWindow, s.most) }
@@ -82,12 +88,15 @@ func (s *windows) settle(id int32, w *window) {
 		w.turns[0].come <- true
 		w.turns = w.turns[1:]
 	}
-	if w.held <= w.size/2 {
+	most := s.bound(w)
+	if w.held <= most/4 {
 		w.behind = false
 	}
-	most := 2 * w.size
+	if w.aside > 0 && w.held >= most && most < 2*w.size {
+		w.behind = true
+	}
 	if w.more {
-		most = w.enough()
+		most = enough(most)
 	}
 	for len(w.comers) > 0 && (w.behind || w.held < most) {
 		if !w.behind {
@@ -96,7 +105,7 @@ func (s *windows) settle(id int32, w *window) {
 		w.comers[0] <- !w.behind
 		w.comers = w.comers[1:]
 	}
-	if w.wanted && w.room() > 0 {
+	if w.wanted && s.roomOf(w) > 0 {
 		w.wanted = false
 		select {
 		case s.room <- struct{}{}:
@@ -111,15 +120,28 @@ func (s *windows) settle(id int32, w *window) {
 	}
 }
 
-// enough is so much in hand that a claim for the rest would not be worth it.
-func (w *window) enough() int { return w.size + w.size/2 }
+// bound is how many events may be in hand. Where many endpoints hang one that answers keeps
+// what it began with, and all that it has while no more than that of it take long.
+func (s *windows) bound(w *window) int {
+	share := s.siding.share()
+	if time.Since(w.answered) < heard {
+		if share = max(share, 2*s.smallest()); w.aside < share {
+			return 2 * w.size
+		}
+	}
+	return min(2*w.size, share)
+}
 
-// room is how many rows a claim may bring.
-func (w *window) room() int {
-	if w.held > w.enough() {
+// enough is so much of a bound in hand that a claim for the rest would not be worth it.
+func enough(bound int) int { return max(1, bound*3/4) }
+
+// roomOf is how many rows a claim may bring.
+func (s *windows) roomOf(w *window) int {
+	bound := s.bound(w)
+	if w.held > enough(bound) {
 		return 0
 	}
-	return 2*w.size - w.held
+	return bound - w.held
 }
 
 // short says that there would be use for more.
@@ -165,8 +187,40 @@ func (s *windows) add(id int32) {
 func (s *windows) unsent(id int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.byID[id]; len(w.turns) == 0 && w.short() {
+	w := s.byID[id]
+	w.answered = time.Now()
+	if len(w.turns) == 0 && w.short() {
 		w.size = min(s.most, w.size+1)
+	}
+	s.settle(id, w)
+}
+
+// shunt frees the slot of an event in hand when it has waited for as long as patience lasts,
+// until end is called.
+func (s *windows) shunt(id int32, size int, free func()) (end func()) {
+	aside, ended := false, false
+	late := time.AfterFunc(patience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if ended {
+			return
+		}
+		aside = true
+		w := s.byID[id]
+		w.aside++
+		s.siding.add(size)
+		s.settle(id, w)
+		free()
+	})
+	return func() {
+		late.Stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		ended = true
+		if aside {
+			s.byID[id].aside--
+			s.siding.leave(size)
+		}
 	}
 }
 
@@ -243,6 +297,9 @@ func (s *windows) leave(id int32, o outcome) {
 	defer s.mu.Unlock()
 	w := s.byID[id]
 	w.size = resized(w.size, s.most, w.short(), o)
+	if o.result == "answered" || o.result == "failed" && o.duration < patience {
+		w.answered = time.Now()
+	}
 	switch {
 	case len(w.turns) == 0 || w.size < s.most || o.duration < brisk:
 		w.full = time.Time{}
@@ -260,13 +317,13 @@ func (s *windows) leave(id int32, o outcome) {
 func (s *windows) rooms() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rooms := map[string]int{"": 2 * s.smallest()}
+	rooms := map[string]int{"": min(2*s.smallest(), s.siding.share())}
 	for id, w := range s.byID {
 		if w.forgotten() {
 			delete(s.byID, id)
 			continue
 		}
-		n := w.room()
+		n := s.roomOf(w)
 		w.more, w.wanted = n == 0, n == 0
 		rooms[strconv.Itoa(int(id))] = n
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func fill(t *testing.T, s *windows, id int32) {
 var quick, failed = outcome{result: "answered", status: 200}, outcome{result: "failed"}
 
 func TestAMessageWaitsToBeInHandWhileItsEndpointIsQuick(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	fill(t, s, 1)
 	short, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -70,7 +71,7 @@ func TestAMessageWaitsToBeInHandWhileItsEndpointIsQuick(t *testing.T) {
 }
 
 func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	fill(t, s, 1)
 	waiting, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -101,7 +102,7 @@ func TestMessagesAreTooManyOnceAnEventHasWaitedForLong(t *testing.T) {
 }
 
 func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLongUnlessAnswersAreBrisk(t *testing.T) {
-	s := newWindows(smallWindow)
+	s := newWindows(smallWindow, newSiding(64))
 	answers := map[int32]outcome{
 		1: {result: "answered", status: 200, duration: brisk},
 		2: {result: "answered", status: 200, duration: brisk - 1},
@@ -125,7 +126,7 @@ func TestMessagesAreTooManyOnceTheLargestWindowHasBeenFullForLongUnlessAnswersAr
 }
 
 func TestARecallEndsTheWaitOfThoseThatAreRecalled(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	fill(t, s, 1)
 	var gone atomic.Bool
 	enter := func(recalled func() bool) chan bool {
@@ -163,7 +164,7 @@ func waiting(s *windows, id int32) int {
 }
 
 func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	require.Equal(t, map[string]int{"": 16}, s.rooms())
 	fill(t, s, 1)
 	s.add(2)
@@ -178,7 +179,7 @@ func TestAClaimIsToldWhatThereIsRoomForAndWhenThereIsMore(t *testing.T) {
 }
 
 func TestMessagesLeaveRoomForTheQueue(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	fill(t, s, 1)
 	go func() { _, _ = s.take(t.Context(), 1) }()
 	require.Eventually(t, func() bool {
@@ -199,7 +200,7 @@ func TestMessagesLeaveRoomForTheQueue(t *testing.T) {
 }
 
 func TestEventsThatAreNotForTheirEndpointNowWidenItsWindow(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	for range 2 * smallWindow {
 		_, err := s.take(t.Context(), 1)
 		require.NoError(t, err)
@@ -220,7 +221,7 @@ func TestEventsThatAreNotForTheirEndpointNowWidenItsWindow(t *testing.T) {
 }
 
 func TestAWindowIsForgottenAWhileAfterItsLastEvent(t *testing.T) {
-	s := newWindows(64)
+	s := newWindows(64, newSiding(64))
 	for _, id := range []int32{1, 2} {
 		fill(t, s, id)
 		for range smallWindow {
@@ -241,18 +242,95 @@ func TestAWindowIsForgottenAWhileAfterItsLastEvent(t *testing.T) {
 	require.Equal(t, smallWindow, s.byID[1].size)
 }
 
-func TestAnEventThatWaitsForLongFreesItsSlotWhileThereIsASiding(t *testing.T) {
-	s := make(siding, 1)
+func TestAnEventThatWaitsForTheDatabaseFreesItsSlotWhileThereIsRoomAside(t *testing.T) {
+	s := &siding{most: 1}
 	freed := make(chan int, 2)
-	first := s.shunt(func() { freed <- 1 })
+	first := s.shunt(0, func() { freed <- 1 })
 	require.Equal(t, 1, <-freed)
-	second := s.shunt(func() { freed <- 2 })
+	second := s.shunt(0, func() { freed <- 2 })
 	time.Sleep(2 * patience)
 	require.Empty(t, freed)
 	second()
-	require.Len(t, s, 1)
+	require.EqualValues(t, 1, s.taken.Load())
 	first()
-	require.Empty(t, s)
-	s.shunt(func() { freed <- 3 })()
+	require.Zero(t, s.taken.Load())
+	s.shunt(0, func() { freed <- 3 })()
 	require.Empty(t, freed)
+}
+
+// hang has so many messages of a webhook in hand whose requests nobody answers, and frees their slots.
+func hang(t *testing.T, s *windows, id int32, n int) (end func()) {
+	t.Helper()
+	freed, ends := make(chan bool, n), []func(){}
+	for range n {
+		in, err := s.take(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, in)
+		ends = append(ends, s.shunt(id, 0, func() { freed <- true }))
+	}
+	for range n {
+		<-freed
+	}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+func TestTheMoreEndpointsHangTheFewerEventsOfEachAreInHand(t *testing.T) {
+	s := newWindows(64, &siding{most: 40})
+	require.Equal(t, map[string]int{"": 16}, s.rooms())
+	for _, c := range []struct {
+		id    int32
+		takes int
+	}{{1, 16}, {2, 12}, {3, 6}, {4, 3}, {5, 1}, {6, 1}, {7, 1}} {
+		end := hang(t, s, c.id, c.takes)
+		in, err := s.take(t.Context(), c.id)
+		require.NoError(t, err)
+		require.Equal(t, false, in, "of endpoint %d", c.id)
+		require.Zero(t, s.rooms()[strconv.Itoa(int(c.id))])
+		defer end()
+	}
+	require.Equal(t, 1, s.rooms()[""])
+	require.EqualValues(t, 40, s.siding.taken.Load())
+}
+
+func TestAnEndpointThatAnswersKeepsItsWindowWhereManyHang(t *testing.T) {
+	s := newWindows(64, &siding{most: 1})
+	for id := range int32(3) {
+		defer hang(t, s, id+1, 1)()
+	}
+	in, err := s.take(t.Context(), 4)
+	require.NoError(t, err)
+	require.True(t, in)
+	come := make(chan bool, 1)
+	go func() {
+		in, _ := s.take(t.Context(), 4)
+		come <- in
+	}()
+	time.Sleep(patience / 10)
+	require.Empty(t, come, "it has answered nothing yet")
+	may, err := s.enter(t.Context(), 4, kept)
+	require.NoError(t, err)
+	require.True(t, may)
+	s.leave(4, outcome{result: "answered", status: 200, duration: patience / 10})
+	require.True(t, <-come)
+	require.Equal(t, 16, s.rooms()["4"], "its window has grown by one")
+	defer hang(t, s, 4, 16)()
+	in, err = s.take(t.Context(), 4)
+	require.NoError(t, err)
+	require.False(t, in, "that is all")
+}
+
+func TestLargeEventsTakeMorePlacesAside(t *testing.T) {
+	s := newSiding(64)
+	require.EqualValues(t, mostAside, s.most)
+	require.EqualValues(t, 8000, newSiding(1000).most)
+	require.EqualValues(t, 1, s.places(1000))
+	held := 0
+	for s.enter(1 << 20) {
+		held += 1 << 20
+	}
+	require.InDelta(t, mostLoad/2, held, mostLoad/20)
 }

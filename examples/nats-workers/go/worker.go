@@ -47,7 +47,7 @@ type worker struct {
 	place           atomic.Pointer[place] // nil: the database gave none
 	crowded         atomic.Bool           // its group holds many messages
 	halted          atomic.Uint64         // or so many that it gets no others: the last one of them, else 0
-	siding          siding
+	siding          *siding
 	busy            sync.WaitGroup // events being carried
 	tellers         chan struct{}  // bounds the events that are sent and not settled
 
@@ -61,13 +61,13 @@ func newWorker(cfg *config) *worker {
 		held:    newHoldings(),
 		metrics: newMetrics(),
 		tellers: make(chan struct{}, 2*cfg.batch),
-		siding:  make(siding, mostAside),
+		siding:  newSiding(cfg.batch),
 	}
 	// Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
 	// batches worth their flush to disk.
 	w.slots.stream, w.slots.queue = newSlots(2*cfg.batch), newSlots(cfg.batch)
 	w.slots.ahead = newSlots(2 * cfg.batch)
-	w.windows = newWindows(cfg.batch)
+	w.windows = newWindows(cfg.batch, w.siding)
 	return w
 }
 
@@ -168,7 +168,7 @@ func (w *worker) begin(ctx context.Context) error {
 func (w *worker) send(e *event, free func()) (o outcome) {
 	released := outcome{result: "released", started: time.Now()}
 	came := time.Now()
-	defer w.siding.shunt(free)()
+	defer w.windows.shunt(e.webhookID, len(e.body), free)()
 	may, err := w.windows.enter(w.taking, e.webhookID, func() bool { return w.endpoints.recalls(e) })
 	if err != nil || !may {
 		return released

@@ -51,7 +51,7 @@ export async function carry(w, { e, told }, from) {
   w.load.add(e.body.length);
   try {
     inHand = await taken(w, e);
-    aside = !inHand && w.siding.enter();
+    aside = !inHand && w.siding.enter(e.body.length);
     if (aside) free();
     const unsent = once(() => { if (inHand) w.windows.unsent(e.webhookID); });
     const v = await judge(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) }, aside, unsent, free);
@@ -79,7 +79,7 @@ export async function carry(w, { e, told }, from) {
     w.held.delete(e);
     free();
     if (inHand) lay();
-    if (aside) w.siding.leave();
+    if (aside) w.siding.leave(e.body.length);
   }
 }
 

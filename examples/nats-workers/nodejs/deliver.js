@@ -7,10 +7,10 @@ import { Ended, onEnd } from "./context.js";
 import { mostOfHeader, passContinue } from "./information.js";
 import { keptOfAnswer, Request } from "./request.js";
 import { retryAfter } from "./retryafter.js";
+import { patience } from "./siding.js";
 import { sign } from "./sign.js";
 import { once, Slots } from "./slots.js";
 import { plain, said } from "./text.js";
-import { patience } from "./window.js";
 
 // Servers drop idle connections after 5 s at the earliest. Let go before: a
 // request that meets the server's close on its way is a failed try.

@@ -29,7 +29,7 @@ export async function judge(w, e, told, aside, unsent, free) {
   let v = await ask(w, e, told);
   if (!unsettled(v)) return v;
   unsent();
-  const end = aside ? () => {} : w.siding.shunt(free);
+  const end = aside ? () => {} : w.siding.shunt(e.body.length, free);
   try {
     for (const last = performance.now() + unsettledFor; unsettled(v) && performance.now() < last;) {
       if (!await sleep(v.repeated ? w.asking : w.taking, v.wait)) {

@@ -3,7 +3,7 @@ import { Ended, sleep } from "./context.js";
 const megabyte = 1 << 20;
 // Bounds the bytes of payloads in hand: slots count events, and a thousand of a
 // megabyte each would be more than a worker should need.
-const mostLoad = 128 * megabyte;
+export const mostLoad = 128 * megabyte;
 // Bounds one request to NATS, which ends a connection that has not taken 64 MB.
 const mostFetch = 32 * megabyte;
 /** Bounds the bytes of one call to the database, but for its last member. */

@@ -1,9 +1,8 @@
 import { Ended, onEnd } from "./context.js";
+import { patience, Siding } from "./siding.js";
 
 /** What a webhook begins with, and what is left of its window when its endpoint is away. */
 export const smallWindow = 8;
-/** How long an event may wait for its endpoint before it makes way for others', in ms. */
-export const patience = 250;
 /**
  * How long an endpoint may use all that it gets before its events make way, in ms: each
  * is sent soon, and yet what stands behind them in the stream waits for all of them.
@@ -16,16 +15,20 @@ export const brisk = 25;
  * of a claim before the next one, which is to bring more.
  */
 export const remembered = 10_000;
+/** How long after an answer, in ms, an endpoint is not one of those that answer nothing. */
+const heard = 2000;
 
 /**
  * One webhook's: behind says that events have waited for long, or the window was
  * full for long. Messages are then not waited with: the queue is where the endpoint's events wait, in their order.
  * more says that the queue may have rows of it, for which messages leave some room;
- * wanted that a claim left it out for the lack of it; full since when each answer
+ * wanted that a claim left it out for the lack of it; aside how many of those in hand have
+ * waited for as long as patience, to be sent or for the answer; answered when the endpoint
+ * last kept nobody waiting in vain; full since when each answer
  * finds an event that waits and no room to grow; idle since when nothing is in
  * hand and nothing waits.
- * @typedef {{size: number, busy: number, held: number, turns: Waiting[], comers: Waiting[], behind: boolean, more: boolean, wanted: boolean,
- *   full: number, idle: number}} Window
+ * @typedef {{size: number, busy: number, held: number, aside: number, turns: Waiting[], comers: Waiting[], behind: boolean, more: boolean, wanted: boolean,
+ *   answered: number, full: number, idle: number}} Window
  */
 
 /**
@@ -37,7 +40,8 @@ export const remembered = 10_000;
  * Bounds for each webhook how many requests are under way (busy) and how many
  * events are in hand (held), so that one endpoint leaves room for the others
  * whatever its backlog is. In hand are at most twice as many as may be under way,
- * so that the database judges the next ones meanwhile.
+ * so that the database judges the next ones meanwhile; of an endpoint that answers
+ * nothing at most its share of the siding.
  */
 export class Windows {
   /** Those with an event in hand, one that waits to be, or one a while ago. @type {Map<number, Window>} */
@@ -45,9 +49,10 @@ export class Windows {
   /** Is called when a webhook that a claim left out has room again. */
   onRoom = () => {};
 
-  /** @param {number} most BATCH_SIZE */
-  constructor(most) {
+  /** @param {number} most BATCH_SIZE @param {Siding} [siding] */
+  constructor(most, siding = new Siding()) {
     this.most = most;
+    this.siding = siding;
     this.smallest = Math.min(smallWindow, most);
   }
 
@@ -55,8 +60,8 @@ export class Windows {
   #of(id) {
     let w = this.byID.get(id);
     if (!w || isForgotten(w)) {
-      w = { size: this.smallest, busy: 0, held: 0, turns: [], comers: [], behind: false, more: false, wanted: false,
-        full: Infinity, idle: Infinity };
+      w = { size: this.smallest, busy: 0, held: 0, aside: 0, turns: [], comers: [], behind: false, more: false, wanted: false,
+        answered: -Infinity, full: Infinity, idle: Infinity };
       this.byID.set(id, w);
     }
     w.idle = Infinity;
@@ -66,13 +71,15 @@ export class Windows {
   /** Lets through what may go on after a change. @param {number} id @param {Window} w */
   #settle(id, w) {
     for (; w.turns.length > 0 && w.busy < w.size; w.busy++) w.turns.shift()?.go(true);
-    if (w.held <= Math.floor(w.size / 2)) w.behind = false;
-    const most = w.more ? enough(w) : 2 * w.size;
+    const bound = this.#bound(w);
+    if (w.held <= Math.floor(bound / 4)) w.behind = false;
+    if (w.aside > 0 && w.held >= bound && bound < 2 * w.size) w.behind = true;
+    const most = w.more ? enough(bound) : bound;
     while (w.comers.length > 0 && (w.behind || w.held < most)) {
       if (!w.behind) w.held++;
       w.comers.shift()?.go(!w.behind);
     }
-    if (w.wanted && roomOf(w) > 0) {
+    if (w.wanted && this.#roomOf(w) > 0) {
       w.wanted = false;
       this.onRoom();
     }
@@ -80,6 +87,26 @@ export class Windows {
       w.idle = performance.now();
       if (w.size === this.smallest) this.byID.delete(id);
     }
+  }
+
+  /**
+   * How many events may be in hand. Where many endpoints hang one that answers keeps
+   * what it began with, and all that it has while no more than that of it take long.
+   * @param {Window} w
+   */
+  #bound(w) {
+    let share = this.siding.share;
+    if (performance.now() - w.answered < heard) {
+      share = Math.max(share, 2 * this.smallest);
+      if (w.aside < share) return 2 * w.size;
+    }
+    return Math.min(2 * w.size, share);
+  }
+
+  /** How many rows a claim may bring. @param {Window} w */
+  #roomOf(w) {
+    const bound = this.#bound(w);
+    return w.held > enough(bound) ? 0 : bound - w.held;
   }
 
   /**
@@ -106,7 +133,34 @@ export class Windows {
    */
   unsent(id) {
     const w = this.#of(id);
+    w.answered = performance.now();
     if (w.turns.length === 0 && isShort(w)) w.size = Math.min(this.most, w.size + 1);
+    this.#settle(id, w);
+  }
+
+  /**
+   * Frees the slot of an event in hand when it has waited for as long as patience
+   * lasts, until what it answers is called.
+   * @param {number} id
+   * @param {number} size
+   * @param {() => void} free
+   */
+  shunt(id, size, free) {
+    const w = this.#of(id);
+    let aside = false;
+    const late = setTimeout(() => {
+      aside = true;
+      w.aside++;
+      this.siding.add(size);
+      this.#settle(id, w);
+      free();
+    }, patience);
+    return () => {
+      clearTimeout(late);
+      if (!aside) return;
+      w.aside--;
+      this.siding.leave(size);
+    };
   }
 
   /** Lays an event down that was in hand. @param {number} id */
@@ -157,6 +211,7 @@ export class Windows {
   leave(id, o) {
     const w = this.#of(id);
     w.size = resized(w.size, this.most, isShort(w), o);
+    if (o.result === "answered" || o.result === "failed" && o.duration < patience) w.answered = performance.now();
     const full = w.turns.length > 0 && w.size >= this.most && o.duration >= brisk;
     w.full = full ? Math.min(w.full, performance.now()) : Infinity;
     if (performance.now() - w.full > fullFor) w.behind = true;
@@ -203,13 +258,13 @@ export class Windows {
    */
   rooms() {
     /** @type {Record<string, number>} */
-    const rooms = { "": 2 * this.smallest };
+    const rooms = { "": Math.min(2 * this.smallest, this.siding.share) };
     for (const [id, w] of this.byID) {
       if (isForgotten(w)) {
         this.byID.delete(id);
         continue;
       }
-      rooms[id] = roomOf(w);
+      rooms[id] = this.#roomOf(w);
       w.more = w.wanted = rooms[id] === 0;
     }
     return rooms;
@@ -219,11 +274,8 @@ export class Windows {
 /** @param {Window} w */
 const isForgotten = (w) => performance.now() - w.idle > remembered;
 
-/** So much in hand that a claim for the rest would not be worth it. @param {Window} w */
-const enough = (w) => w.size + Math.floor(w.size / 2);
-
-/** How many rows a claim may bring. @param {Window} w */
-const roomOf = (w) => w.held > enough(w) ? 0 : 2 * w.size - w.held;
+/** So much of a bound in hand that a claim for the rest would not be worth it. @param {number} bound */
+const enough = (bound) => Math.max(1, Math.floor(bound * 3 / 4));
 
 /** Whether there would be use for more. @param {Window} w */
 const isShort = (w) => w.busy >= w.size || w.comers.length > 0 || w.wanted;

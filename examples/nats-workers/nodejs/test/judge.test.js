@@ -24,7 +24,7 @@ async function judged(answers, { over = false, aside = false } = {}) {
       return answers.shift();
     } },
   });
-  const e = /** @type {any} */ ({ msg: { time: 1000 } });
+  const e = /** @type {any} */ ({ body: "", msg: { time: 1000 } });
   const told = /** @type {any} */ ({ age_ms: 0 });
   const verdict = await judge(w, e, told, aside, () => { seen.unsent++; }, () => { seen.freed++; });
   return { verdict: verdict.verdict, ...seen };

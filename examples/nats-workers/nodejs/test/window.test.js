@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Ended, sleep } from "../context.js";
-import { Siding } from "../siding.js";
-import { brisk, patience, remembered, resized, smallWindow, Windows } from "../window.js";
+import { mostLoad } from "../load.js";
+import { mostAside, mostAsideOf, patience, Siding } from "../siding.js";
+import { brisk, remembered, resized, smallWindow, Windows } from "../window.js";
 import { golden } from "./golden.js";
 
 const { signal } = new AbortController();
@@ -166,18 +167,66 @@ test("messages are too many once the largest window has been full for long, unle
   assert.equal(await s.take(signal, 1), false);
 });
 
-test("an event that waits for long frees its slot while there is a siding", async () => {
+test("an event that waits for the database frees its slot while there is room aside", async () => {
   const s = new Siding(1);
   /** @type {number[]} */
   const freed = [];
-  const first = s.shunt(() => freed.push(1));
-  const second = s.shunt(() => freed.push(2));
+  const first = s.shunt(0, () => freed.push(1));
+  const second = s.shunt(0, () => freed.push(2));
   await sleep(signal, 2 * patience);
   assert.deepEqual(freed, [1]);
   first();
   second();
-  const third = s.shunt(() => freed.push(3));
+  const third = s.shunt(0, () => freed.push(3));
   await sleep(signal, 2 * patience);
   assert.deepEqual(freed, [1, 3]);
   third();
+  assert.equal(s.taken, 0);
+});
+
+/** Has so many messages in hand whose requests nobody answers, and frees their slots. @param {Windows} s @param {number} id @param {number} n */
+async function hang(s, id, n) {
+  for (; n > 0; n--) {
+    assert.equal(await s.take(signal, id), true);
+    s.shunt(id, 0, () => {});
+  }
+  await sleep(signal, 1.2 * patience);
+}
+
+test("the more endpoints hang the fewer events of each are in hand", async () => {
+  const s = new Windows(64, new Siding(40));
+  assert.deepEqual(s.rooms(), { "": 16 });
+  for (const [id, takes] of [[1, 16], [2, 12], [3, 6], [4, 3], [5, 1], [6, 1], [7, 1]]) {
+    await hang(s, id, takes);
+    assert.equal(await s.take(signal, id), false, `of endpoint ${id}`);
+    assert.equal(s.rooms()[id], 0);
+  }
+  assert.equal(s.rooms()[""], 1);
+  assert.equal(s.siding.taken, 40);
+});
+
+test("an endpoint that answers keeps its window where many hang", async () => {
+  const s = new Windows(64, new Siding(1));
+  for (const id of [1, 2, 3]) await hang(s, id, 1);
+  assert.equal(await s.take(signal, 4), true);
+  let came = false;
+  const come = s.take(signal, 4).then((may) => (came = may));
+  await sleep(signal, patience / 10);
+  assert.equal(came, false, "it has answered nothing yet");
+  assert.equal(await s.enter(signal, 4, kept), true);
+  s.leave(4, { ...quick, duration: patience / 10 });
+  assert.equal(await come, true);
+  assert.equal(s.rooms()[4], 16, "its window has grown by one");
+  await hang(s, 4, 16);
+  assert.equal(await s.take(signal, 4), false, "that is all");
+});
+
+test("large events take more places aside", () => {
+  const s = new Siding(mostAsideOf(64));
+  assert.equal(s.most, mostAside);
+  assert.equal(mostAsideOf(1000), 8000);
+  assert.equal(s.places(1000), 1);
+  let held = 0;
+  while (s.enter(1 << 20)) held += 1 << 20;
+  assert.ok(Math.abs(held - mostLoad / 2) < mostLoad / 20);
 });
