@@ -19,6 +19,9 @@ const (
 	some  = 4
 	// manyAgain are so many that come before what is new, again and again.
 	manyAgain = 128
+	// lately is how long a webhook holds up others by whatever part, after a message of it was not for its endpoint then: moved
+	// to the queue, or to come again.
+	lately = 5 * time.Second
 )
 
 // backlog is what the group's consumer has before it, as the messages tell that it delivers.
@@ -27,10 +30,11 @@ type backlog struct {
 	long   bool
 	recent [lookedAt]delivered // the last messages, a ring
 	at     int
-	seen   int           // how many there are in it
-	counts map[int32]int // of each webhook's that nobody has read past
-	again  int           // of those that came before
-	passed int           // of those that were read past a backlog
+	seen   int                 // how many there are in it
+	counts map[int32]int       // of each webhook's that nobody has read past
+	again  int                 // of those that came before
+	passed int                 // of those that were read past a backlog
+	moved  map[int32]time.Time // when that was last so of a webhook's message
 
 	// What is read past: from begun, before end, but for what was left to the consumer, up to the last of each webhook.
 	begun, end uint64
@@ -75,16 +79,26 @@ func (b *backlog) count(m delivered, n int) {
 	}
 }
 
+// move notes that a message of the webhook is moved to the queue, or comes again when its endpoint may be back.
+func (b *backlog) move(webhookID int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.moved == nil {
+		b.moved = map[int32]time.Time{}
+	}
+	b.moved[webhookID] = time.Now()
+}
+
 // over notes that nothing is there to be delivered.
 func (b *backlog) over() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.long, b.at, b.seen, b.counts, b.again, b.passed = false, 0, 0, nil, 0, 0
+	b.long, b.at, b.seen, b.counts, b.again, b.passed, b.moved = false, 0, 0, nil, 0, 0, nil
 }
 
-// holdsUp tells whether a few webhooks' messages, or such as were read past them, stand before all others': many that wait or
-// take long, or so many of an open transaction that nearly all that comes has come before. Where many webhooks have their part
-// in a backlog, each gets its turn as it is.
+// holdsUp tells whether messages of a few webhooks, of some whose endpoints are behind or away, or such as were read past them,
+// stand before all others': many that wait or take long, or so many of an open transaction that nearly all that comes has come
+// before. Where many webhooks have their part in a backlog and take it, each gets its turn as it is.
 func (b *backlog) holdsUp() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,20 +107,22 @@ func (b *backlog) holdsUp() bool {
 	}
 	theirs := b.passed
 	for id, n := range b.counts {
-		if id != 0 && b.much(n) {
+		if id != 0 && b.theirs(id, n) {
 			theirs += n
 		}
 	}
 	return theirs >= b.seen/2
 }
 
-func (b *backlog) much(n int) bool { return n >= max(some, b.seen/large) }
+func (b *backlog) theirs(webhookID int32, n int) bool {
+	return n >= max(some, b.seen/large) || time.Since(b.moved[webhookID]) < lately
+}
 
 // leaves tells whether the webhook is one of those, whose messages are left to the consumer.
 func (b *backlog) leaves(webhookID int32, sequence uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.much(b.counts[webhookID]) {
+	if !b.theirs(webhookID, b.counts[webhookID]) {
 		return false
 	}
 	b.left[webhookID] = max(b.left[webhookID], sequence)

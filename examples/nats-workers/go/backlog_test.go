@@ -64,6 +64,29 @@ func TestWhereManyHaveABacklogNobodyIsPassed(t *testing.T) {
 	require.False(t, b.leaves(2, 1), "its part is small")
 }
 
+func TestThoseWhoseMessagesMoveToTheQueueHoldUpOthersHoweverManyTheyAre(t *testing.T) {
+	var many []int32
+	for id := range int32(2 * large) {
+		many = append(many, id+1)
+	}
+	var b backlog
+	b.reads(1, 1)
+	b.come(lookedAt, manyPending, many...)
+	for _, id := range many[:large-1] {
+		b.move(id)
+	}
+	require.False(t, b.holdsUp(), "half of what waits is delivered")
+	b.move(large)
+	require.True(t, b.holdsUp())
+	require.True(t, b.leaves(large, 1))
+	require.False(t, b.leaves(large+1, 1))
+	b.moved[1] = time.Now().Add(-lately)
+	require.False(t, b.holdsUp())
+	require.False(t, b.leaves(1, 1))
+	b.over()
+	require.False(t, b.leaves(large, 1))
+}
+
 func TestWhatComesAgainAndAgainHoldsUpOthers(t *testing.T) {
 	var b backlog
 	for range manyAgain {

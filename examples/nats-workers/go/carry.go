@@ -68,6 +68,7 @@ func (w *worker) carry(e *event, m message, from slots) {
 		defer lay()
 		unsent = sync.OnceFunc(func() { w.windows.unsent(e.webhookID) })
 	} else {
+		w.backlog.move(e.webhookID)
 		m.Overflow, m.Payload = true, encoded(e.body)
 		if aside = w.siding.enter(len(e.body)); aside {
 			defer w.siding.leave(len(e.body))
@@ -81,6 +82,9 @@ func (w *worker) carry(e *event, m message, from slots) {
 	}
 	if v.verdict != "deliver" {
 		unsent()
+		if v.held() {
+			w.backlog.move(e.webhookID)
+		}
 		w.metrics.judged(e.path(), v.verdict)
 		w.settle(e, v)
 		return

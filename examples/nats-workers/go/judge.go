@@ -7,6 +7,8 @@ const (
 	tooMany = "too many at once"
 	// beingTaken is what it says of one whose event another call has.
 	beingTaken = "another worker is taking it"
+	// away is what it says of one that has to wait for its endpoint's breaker.
+	away = "its endpoint is away"
 	// unsettledFor bounds how long a message is kept for such answers.
 	unsettledFor = 2 * time.Minute
 )
@@ -18,6 +20,11 @@ const (
 // message would go to another process, and the lease would have to run out.
 func (v verdict) unsettled() bool {
 	return v.verdict == "wait" && (v.reason == tooMany || v.repeated && v.reason == beingTaken)
+}
+
+// held says that others wait behind the messages of the webhook: this one is not for its endpoint now.
+func (v verdict) held() bool {
+	return v.verdict == "queued" || v.verdict == "wait" && v.reason == away
 }
 
 // judge asks the database what to do with a message. An event that takes long

@@ -18,10 +18,19 @@ func TestTheReasonsThatAWorkerReadsAreThoseOfTheGoldenFile(t *testing.T) {
 	var golden struct {
 		TooMany    string `json:"too_many"`
 		BeingTaken string `json:"being_taken"`
+		Away       string `json:"away"`
 	}
 	require.NoError(t, json.Unmarshal(text, &golden))
 	require.Equal(t, golden.TooMany, tooMany)
 	require.Equal(t, golden.BeingTaken, beingTaken)
+	require.Equal(t, golden.Away, away)
+}
+
+func TestOthersWaitBehindWhatIsMovedOrIsForAnEndpointThatIsAway(t *testing.T) {
+	require.True(t, verdict{verdict: "queued", reason: "its endpoint is behind"}.held())
+	require.True(t, verdict{verdict: "wait", reason: away}.held())
+	require.False(t, verdict{verdict: "wait", reason: beingTaken}.held())
+	require.False(t, verdict{verdict: "drop"}.held())
 }
 
 // judging is a worker whose database answers so.

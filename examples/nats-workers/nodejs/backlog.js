@@ -15,6 +15,11 @@ export const large = 64;
 const some = 4;
 /** So many that come before what is new, again and again. */
 export const manyAgain = 128;
+/**
+ * How long, in ms, a webhook holds up others by whatever part, after a message of it was
+ * not for its endpoint then: moved to the queue, or to come again.
+ */
+export const lately = 5000;
 
 /** What the group's consumer has before it, as the messages tell that it delivers. */
 export class Backlog {
@@ -26,6 +31,8 @@ export class Backlog {
   #counts = new Map();
   #again = 0; // of those in it that came before
   #passed = 0; // of those in it that were read past a backlog
+  /** When that was last so of a webhook's message. @type {Map<number, number>} */
+  #moved = new Map();
 
   // What is read past: from begun, before end, but for what was left to the consumer, up
   // to the last of each webhook.
@@ -61,33 +68,40 @@ export class Backlog {
     else this.#counts.delete(webhookID);
   }
 
+  /** Notes that a message of the webhook is moved to the queue, or comes again when its endpoint may be back. @param {number} webhookID */
+  move(webhookID) {
+    this.#moved.set(webhookID, performance.now());
+  }
+
   /** Notes that nothing is there to be delivered. */
   over() {
     this.#long = false;
     this.#again = this.#passed = this.#at = 0;
     this.#recent = [];
     this.#counts.clear();
+    this.#moved.clear();
   }
 
   /**
-   * Tells whether a few webhooks' messages, or such as were read past them, stand before all
-   * others': many that wait or take long, or so many of an open transaction that nearly all
-   * that comes has come before. Where many webhooks have their part in a backlog, each gets
-   * its turn as it is.
+   * Tells whether messages of a few webhooks, of some whose endpoints are behind or away, or
+   * such as were read past them, stand before all others': many that wait or take long, or
+   * so many of an open transaction that nearly all that comes has come before. Where many
+   * webhooks have their part in a backlog and take it, each gets its turn as it is.
    */
   holdsUp() {
     const seen = this.#recent.length;
     if (seen < leastSeen || !this.#long && this.#again < Math.max(manyAgain, Math.floor(seen / 2))) return false;
     let theirs = this.#passed;
     for (const [id, n] of this.#counts) {
-      if (id !== 0 && this.#much(n)) theirs += n;
+      if (id !== 0 && this.#theirs(id, n)) theirs += n;
     }
     return theirs >= Math.floor(seen / 2);
   }
 
-  /** @param {number} n */
-  #much(n) {
-    return n >= Math.max(some, Math.floor(this.#recent.length / large));
+  /** @param {number} webhookID @param {number} n */
+  #theirs(webhookID, n) {
+    return n >= Math.max(some, Math.floor(this.#recent.length / large))
+      || performance.now() - (this.#moved.get(webhookID) ?? -Infinity) < lately;
   }
 
   /**
@@ -95,7 +109,7 @@ export class Backlog {
    * @param {number} webhookID @param {number} sequence
    */
   leaves(webhookID, sequence) {
-    if (!this.#much(this.#counts.get(webhookID) ?? 0)) return false;
+    if (!this.#theirs(webhookID, this.#counts.get(webhookID) ?? 0)) return false;
     this.#left.set(webhookID, Math.max(this.#left.get(webhookID) ?? 0, sequence));
     return true;
   }

@@ -5,6 +5,8 @@ import { Early } from "./early.js";
 export const tooMany = "too many at once";
 // What it says of one whose event another call has.
 export const beingTaken = "another worker is taking it";
+// What it says of one that has to wait for its endpoint's breaker.
+export const away = "its endpoint is away";
 // Bounds how long a message is kept for such answers, in ms.
 const unsettledFor = 120_000;
 
@@ -54,6 +56,12 @@ export async function judge(w, e, told, aside, unsent, free) {
  * @param {Verdict} v
  */
 const unsettled = (v) => v.verdict === "wait" && (v.reason === tooMany || v.repeated && v.reason === beingTaken);
+
+/**
+ * Says that others wait behind the messages of the webhook: this one is not for its endpoint now.
+ * @param {{verdict: string, reason?: string}} v
+ */
+export const isHeld = (v) => v.verdict === "queued" || v.verdict === "wait" && v.reason === away;
 
 /**
  * Asks once, and once more with the payload where the answer wants it.

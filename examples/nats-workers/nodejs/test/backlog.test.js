@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Backlog, large, leastSeen, longWait, lookedAt, manyAgain, manyPending } from "../backlog.js";
+import { Backlog, large, lately, leastSeen, longWait, lookedAt, manyAgain, manyPending } from "../backlog.js";
 
 /** Has so many new messages come, of each webhook in turn. @param {Backlog} b @param {number} n @param {number} pending @param {number[]} webhooks */
 function come(b, n, pending, ...webhooks) {
@@ -52,6 +52,25 @@ test("where many have a backlog nobody is passed", () => {
   b.reads(1, 1);
   assert.equal(b.leaves(1, 1), true);
   assert.equal(b.leaves(2, 1), false, "its part is small");
+});
+
+test("those whose messages move to the queue hold up others, however many they are", (t) => {
+  let now = 1000;
+  t.mock.method(performance, "now", () => now);
+  const many = Array.from({ length: 2 * large }, (_, i) => i + 1);
+  const b = new Backlog();
+  come(b, lookedAt, manyPending, ...many);
+  for (const id of many.slice(0, large - 1)) b.move(id);
+  assert.equal(b.holdsUp(), false, "half of what waits is delivered");
+  b.move(large);
+  assert.equal(b.holdsUp(), true);
+  assert.equal(b.leaves(large, 1), true);
+  assert.equal(b.leaves(large + 1, 1), false);
+  now += lately;
+  assert.equal(b.holdsUp(), false);
+  b.move(1);
+  b.over();
+  assert.equal(b.leaves(1, 1), false);
 });
 
 test("what comes again and again holds up others", () => {
