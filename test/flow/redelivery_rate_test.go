@@ -48,11 +48,14 @@ func TestARedeliverysRateHoldsAfterNoWorkerHasRunAndNothingElseWaitsForIt(t *tes
 			b.againAtTen(t, id, events)
 			// A minute passes.
 			b.must(t, "UPDATE rule_webhook_queue SET next_retry_at = next_retry_at - interval '1 minute' WHERE redelivery = 1")
+			// At this rate they take longer than anybody has patience for the new one.
+			b.must(t, "UPDATE rule_webhooks SET redeliver_per_second = 1 WHERE webhook_id = $1", id)
 			b.worker(t, "CONSUMER_NAME=first")
 			b.worker(t, "CONSUMER_NAME=second")
 			publish(t, b.application, id, "new")
 			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE message_id = 'new'")
-			require.Less(t, len(b.Endpoint.Requests()), len(events)*3/2)
+			require.Less(t, len(b.Endpoint.Requests()), 2*len(events))
+			b.must(t, "UPDATE rule_webhooks SET redeliver_per_second = 10 WHERE webhook_id = $1", id)
 			b.arrived(t, slices.Concat(events, events, []string{"new"})...)
 			b.settled(t)
 			b.redeliveredAtTen(t, len(events))
