@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ func TestANameIsDialledWithoutAProxy(t *testing.T) {
 		"as usual":     func(s string) string { return s },
 		"a dot behind": func(s string) string { return s + "." },
 		"in capitals":  strings.ToUpper,
+		"in short":     func(s string) string { return strings.TrimSuffix(s, ".test") },
 	} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
@@ -147,4 +149,59 @@ func TestTheDeadlineSpansALookUp(t *testing.T) {
 		require.Less(t, got.Duration, 2500.0)
 		require.Zero(t, s.connections.Load())
 	})
+}
+
+func TestNamesThatAreNotAnsweredHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	const dead, events = 12, 6
+	var asked sync.Map
+	for n := range dead {
+		name, _ := aName(t, func(int, netip.Addr) resolver.Answer {
+			asked.Store(n, nil)
+			return resolver.Answer{Silent: true}
+		})
+		h := aHook(t, to(name), "timeout_ms = 15000")
+		for e := range events {
+			h.publish(fmt.Sprint("event-", e), aBody)
+		}
+	}
+	everAsked := func() (n int) {
+		asked.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	require.Eventually(t, func() bool { return everAsked() > 0 }, patience, 10*time.Millisecond)
+	for range 5 {
+		name, _ := aName(t, func(_ int, outer netip.Addr) resolver.Answer { return addresses(outer) })
+		got := aHook(t, to(name), "timeout_ms = 3000").once()
+		require.Equal(t, "delivered", got.Outcome, got.error())
+	}
+	require.Eventually(t, func() bool { return everAsked() == dead }, patience, 10*time.Millisecond)
+}
+
+func TestEventsThatWaitForOneNameAskForItOnce(t *testing.T) {
+	t.Parallel()
+	const events = 8
+	all := make(chan struct{})
+	var questions atomic.Int32
+	name, _ := aName(t, func(_ int, outer netip.Addr) resolver.Answer {
+		questions.Add(1)
+		<-all
+		return addresses(outer)
+	})
+	h := aHook(t, to(name), "timeout_ms = 15000")
+	for e := range events {
+		h.publish(fmt.Sprint("event-", e), aBody)
+	}
+	require.Eventually(t, func() bool {
+		var taken int
+		ask(t, &taken, "SELECT count(*) FROM rule_webhook_queue WHERE webhook_id = $1 AND status = 'processing'", h.id)
+		return taken == events
+	}, patience, 10*time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // taken and not yet asked for
+	close(all)
+	for _, got := range h.tries(events) {
+		require.Equal(t, "delivered", got.Outcome, got.error())
+	}
+	// One that is not answered is put again, seconds later.
+	require.Less(t, questions.Load(), int32(events)/2)
 }

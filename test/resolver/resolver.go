@@ -27,11 +27,13 @@ type Answer struct {
 const (
 	ServerFailure = 2
 	NoSuchName    = 3
+	refused       = 5
 )
 
 // A Resolver answers from Start to Close.
 type Resolver struct {
 	conn   net.PacketConn
+	other  net.PacketConn // of a server that refuses all, which is named first: programs ask the next
 	folder string
 
 	mu    sync.Mutex
@@ -40,32 +42,46 @@ type Resolver struct {
 }
 
 // Start listens on port 53, the only one that programs ask, of a loopback address of its own, and
-// keeps its files in the folder. It needs the rights to do so and to mount.
+// keeps its files in the folder. Names are completed with the domain test. It needs the rights to do so and to mount.
 func Start(folder string) (*Resolver, error) {
 	if output, err := exec.Command("unshare", "--mount", "true").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("no mounts of one's own: %w: %s", err, output)
 	}
-	address := fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
-	conn, err := net.ListenPacket("udp", address+":53")
+	conn, err := listen()
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{conn: conn, folder: folder, names: map[string]func(int) Answer{}, asked: map[string]int{}}
+	other, err := listen()
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	r := &Resolver{conn: conn, other: other, folder: folder, names: map[string]func(int) Answer{}, asked: map[string]int{}}
 	for name, text := range map[string]string{
-		"resolv.conf":   "nameserver " + address + "\n",
+		"resolv.conf":   "nameserver " + hostOf(other) + "\nnameserver " + hostOf(conn) + "\nsearch test\n",
 		"nsswitch.conf": "hosts: files dns\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
-			conn.Close()
+			r.Close()
 			return nil, err
 		}
 	}
-	go r.serve()
+	go serve(conn, r.answer)
+	go serve(other, func(question []byte) []byte { return message(question, Answer{Code: refused}) })
 	return r, nil
 }
 
+func listen() (net.PacketConn, error) {
+	return net.ListenPacket("udp", fmt.Sprintf("127.%d.%d.%d:53", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254)))
+}
+
+func hostOf(conn net.PacketConn) string { return conn.LocalAddr().(*net.UDPAddr).IP.String() }
+
 // Close ends it.
-func (r *Resolver) Close() { r.conn.Close() }
+func (r *Resolver) Close() {
+	r.conn.Close()
+	r.other.Close()
+}
 
 // Front is a command that makes the program behind it ask this server: it becomes that program, in
 // a mount namespace in which the files that name a resolver are ours.
@@ -81,17 +97,17 @@ func (r *Resolver) Set(name string, answer func(asked int) Answer) {
 	r.names[name] = answer
 }
 
-func (r *Resolver) serve() {
+func serve(conn net.PacketConn, reply func(question []byte) []byte) {
 	question := make([]byte, 1500)
 	for {
-		n, from, err := r.conn.ReadFrom(question)
+		n, from, err := conn.ReadFrom(question)
 		if err != nil {
 			return
 		}
 		// An answer may take its time, and others must not wait for it.
 		go func(question []byte) {
-			if answer := r.answer(question); answer != nil {
-				_, _ = r.conn.WriteTo(answer, from)
+			if answer := reply(question); answer != nil {
+				_, _ = conn.WriteTo(answer, from)
 			}
 		}(bytes.Clone(question[:n]))
 	}
@@ -111,6 +127,14 @@ func (r *Resolver) answer(question []byte) []byte {
 	kind := binary.BigEndian.Uint16(question[end:])
 	a := r.say(name, kind)
 	if a.Silent {
+		return nil
+	}
+	return message(question, a)
+}
+
+func message(question []byte, a Answer) []byte {
+	_, end := nameOf(question)
+	if end+4 > len(question) {
 		return nil
 	}
 	m := bytes.Clone(question[:end+4])

@@ -1,5 +1,6 @@
-import dns from "node:dns";
 import net from "node:net";
+
+import { addressesOf } from "./names.js";
 
 /**
  * Networks as bytes and length, after the IANA registries of special-purpose addresses.
@@ -122,16 +123,17 @@ export function refusal(address, allow) {
  * dialled, so neither a name's spelling nor a second answer of its name server
  * gets around it.
  * @param {Network[]} allow
+ * @param {number} timeout in ms
  * @returns {net.LookupFunction}
  */
-export function guardedLookup(allow) {
+export function guardedLookup(allow, timeout) {
   return (hostname, options, answer) => {
-    dns.lookup(hostname, { ...options, all: true }, (err, found) => {
-      if (err) return answer(err, []);
+    addressesOf(hostname, timeout).then((addresses) => {
+      const found = addresses.map((address) => ({ address, family: net.isIP(address) }));
       const good = found.filter(({ address }) => !refusal(address, allow));
-      if (good.length === 0) return answer(new Error(refusal(found[0]?.address ?? "", allow)), []);
+      if (good.length === 0) return answer(new Error(refusal(addresses[0], allow)), []);
       if (options.all) return answer(null, good);
       answer(null, good[0].address, good[0].family);
-    });
+    }, (err) => answer(err, []));
   };
 }

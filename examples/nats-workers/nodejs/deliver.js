@@ -87,7 +87,7 @@ export class Sender {
     const connect = buildConnector({
       timeout,
       allowH2: false,
-      lookup: guardedLookup(this.allow),
+      lookup: guardedLookup(this.allow, timeout),
       autoSelectFamily: true,
       // The default leaves a far address after 250 ms.
       autoSelectFamilyAttemptTimeout: 2500,
