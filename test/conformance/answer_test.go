@@ -73,6 +73,7 @@ func TestAnAnswerWithoutAnEndIsReadToItsBoundOnly(t *testing.T) {
 		for name, answer := range map[string]answerer{
 			"until the connection ends": floods(fmt.Sprintf("HTTP/1.1 %d X\r\n\r\n", status), "a"),
 			"in chunks":                 floods(fmt.Sprintf("HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n", status), "a\r\naaaaaaaaaa\r\n"),
+			"in chunks of a byte":       floods(fmt.Sprintf("HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n", status), "1\r\na\r\n"),
 			"and then silence":          hangs(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 99999\r\n\r\n%s", status, strings.Repeat("a", 17<<10))),
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
@@ -94,6 +95,31 @@ func TestAnAnswerWithoutAnEndIsReadToItsBoundOnly(t *testing.T) {
 				require.Len(t, s.got(), 1)
 			})
 		}
+	}
+}
+
+func TestWhatStandsAroundChunksIsBounded(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, answer := range map[string]answerer{
+		"an extension of each byte":   floods(head, "1;"+strings.Repeat("x", 3000)+"\r\na\r\n"),
+		"an extension without an end": floods(head+"1;", "x"),
+		"a size without an end":       floods(head, "0"),
+		"a trailer without an end":    floods(head+"0\r\nX: ", "x"),
+		"trailers without an end":     floods(head+"0\r\n", "X: y\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan struct{})
+			s := serve(t, closing(ended, answer))
+			got := aHook(t, s.url, "timeout_ms = 10000").once()
+			require.Nil(t, got.Status)
+			require.Equal(t, "again", got.Outcome)
+			require.NotEmpty(t, got.error())
+			require.NotContains(t, got.error(), "no whole answer")
+			require.Less(t, got.Duration, 5000.0)
+			await(t, ended)
+			require.Len(t, s.got(), 1)
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ import net from "node:net";
 import { Agent, buildConnector } from "undici";
 
 import { guardedLookup, refusal } from "./address.js";
+import { boundAnswers } from "./bound.js";
 import { Ended, onEnd } from "./context.js";
 import { mostOfHeader, passContinue } from "./information.js";
 import { keptOfAnswer, Request } from "./request.js";
@@ -98,7 +99,11 @@ export class Sender {
       const refused = net.isIP(host) ? refusal(host, this.allow) : undefined;
       if (refused) return callback(new Error(refused), null);
       connect(options, (...connected) => {
-        if (connected[1]) passContinue(connected[1]);
+        const socket = connected[1];
+        if (socket) {
+          boundAnswers(socket);
+          passContinue(socket);
+        }
         callback(...connected);
       });
     };

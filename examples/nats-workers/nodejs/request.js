@@ -1,7 +1,7 @@
 import { badUpgrade, informed } from "./information.js";
 import { said } from "./text.js";
 
-const mostOfAnswer = 16 << 10; // read at all
+export const mostOfAnswer = 16 << 10; // read at all
 export const keptOfAnswer = 1 << 10; // kept of a failure
 
 /**
