@@ -123,6 +123,27 @@ func TestWhatStandsAroundChunksIsBounded(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatHasNoBodyIsWholeWithItsHeader(t *testing.T) {
+	for _, status := range []int{204, 304} {
+		for name, text := range map[string]string{
+			"announced and sent":     "Content-Length: 5\r\n\r\nhello",
+			"announced and not sent": "Content-Length: 5\r\n\r\n",
+			"in chunks":              "Transfer-Encoding: chunked\r\n\r\n",
+			"sent without a word":    "\r\nhello",
+			"none":                   "\r\n",
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				t.Parallel()
+				s := serve(t, hangs(fmt.Sprintf("HTTP/1.1 %d X\r\n%s", status, text)))
+				got := aHook(t, s.url).once()
+				require.NotNil(t, got.Status, got.error())
+				require.Equal(t, status, *got.Status)
+				require.Less(t, got.Duration, 4000.0)
+			})
+		}
+	}
+}
+
 func TestNothingIsUnpacked(t *testing.T) {
 	var bomb bytes.Buffer
 	w := gzip.NewWriter(&bomb)

@@ -60,6 +60,9 @@ export class Request {
     if (statusCode < 200) return this.#look({ statusCode, headers });
     this.status = statusCode;
     this.headers = headers;
+    // These have no body, and undici waits for one that they announce.
+    const announced = (headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined;
+    if (announced && (statusCode === 204 || statusCode === 304)) this.end();
   }
 
   /** @param {Controller} _ @param {Buffer} chunk */
