@@ -80,6 +80,20 @@ func TestARequestIsAsItsWebhookSays(t *testing.T) {
 	}
 }
 
+func TestARequestLineHasNoByteThatIsToBeEscaped(t *testing.T) {
+	for sent, want := range map[string]string{
+		"/\u00fc?\u00fc=\U0001F600":     "/%C3%BC?%C3%BC=%F0%9F%98%80",
+		"/?a=\"c'<d>`e^|{}[]":           "/?a=%22c%27%3Cd%3E`e^|{}[]",
+		"/?%zz=%c3%bc&a=%2F+x;y&&=/?:@": "/?%zz=%c3%bc&a=%2F+x;y&&=/?:@",
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, says(ok))
+			require.Equal(t, want, aHook(t, s.url+sent).oneSent(s, "event", aBody).RequestURI)
+		})
+	}
+}
+
 func TestAMessageIDTravelsAsTheGoldenFileSays(t *testing.T) {
 	var g struct {
 		WebhookIDs []struct {

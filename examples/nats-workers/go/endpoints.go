@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -143,6 +144,7 @@ func newEndpoint(r endpointRow) *endpoint {
 		ep.broken = errMethod
 		return ep
 	}
+	u.RawQuery = escaped(u.RawQuery)
 	ep.url, ep.host = u, u.Host
 	if ep.header, err = requestHeader(r.headers); err != nil {
 		ep.broken = err
@@ -160,6 +162,19 @@ func newEndpoint(r endpointRow) *endpoint {
 	}
 	ep.keys, ep.broken = signingKeys(r.secrets)
 	return ep
+}
+
+// escaped is a query as the URL standard has it: net/http would send the bytes of letters and blanks as they are.
+func escaped(query string) string {
+	var to strings.Builder
+	for _, c := range []byte(query) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"'<>`, c) >= 0 {
+			fmt.Fprintf(&to, "%%%02X", c)
+		} else {
+			to.WriteByte(c)
+		}
+	}
+	return to.String()
 }
 
 // framing is what a request has from its connection and its body. A webhook's
