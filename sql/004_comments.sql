@@ -39,6 +39,6 @@ COMMENT ON COLUMN @extschema@.rule_webhook_drops.drop_id IS 'Number of the row';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.webhook_id IS 'The webhook in the message';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.message_id IS 'The event''s id';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.transaction IS 'The (sub)transaction that published it';
-COMMENT ON COLUMN @extschema@.rule_webhook_drops.reason IS 'rolled back, delivered already, dead letter already, moved to the queue, or dead letter and why';
+COMMENT ON COLUMN @extschema@.rule_webhook_drops.reason IS 'rolled back, delivered already, dead letter already, or dead letter and why';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.worker IS 'The consumer name of the worker';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.dropped_at IS 'When it was left out';

@@ -99,7 +99,7 @@ BEGIN
                 ELSE @extschema@._rule_wait_ms(greatest(v_event.q_lease_until, v_event.r_lease_until)) END;
         -- Where the queue keeps an order, only the queue sends.
         ELSIF v_event.ordered OR (v_event.status = 'pending' AND v_event.route = 'post' AND v_event.next_retry_at > v_now) THEN
-            v_verdicts[v_event.n] := 'drop';
+            v_verdicts[v_event.n] := 'queued';
             v_reasons[v_event.n] := 'moved to the queue';
         ELSIF v_alone THEN
             v_verdicts[v_event.n] := 'wait';
@@ -176,7 +176,7 @@ BEGIN
             SET route = 'post', next_retry_at = least(q.next_retry_at, coalesce(v_due[mine.n], v_now))
             FROM mine WHERE q.ctid = mine.place RETURNING mine.n
         LOOP
-            v_verdicts[v_event.n] := 'drop';
+            v_verdicts[v_event.n] := 'queued';
             v_reasons[v_event.n] := 'moved to the queue';
         END LOOP;
     END IF;

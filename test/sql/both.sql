@@ -149,6 +149,17 @@ SELECT * FROM t.report('s', t.tried('both', 'v', 500, 1, '{"n": 1}'));
 SELECT * FROM t.row('v');
 SELECT count(*) AS receipts FROM rule_webhook_receipts WHERE message_id = 'v';
 
+-- What the stream leaves to the queue is not left out: of an endpoint that is behind, or of a transaction that was open for long.
+SELECT t.put('o1', 'stream', '0', '30 seconds') IS NOT NULL AND t.put('o2', 'stream', '0', '30 seconds') IS NOT NULL AS put;
+SELECT verdict, reason FROM t.admit('s', t.message('both', 'o1') || '{"overflow": true}');
+INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, transaction) VALUES (:id, 's', 'o2', true, '3');
+INSERT INTO rule_webhook_open_events (webhook_id, message_id, transaction, top_transaction, published_at, payload) VALUES (:id, 'o2', '3', '3', now(), '1');
+SELECT message_id, action FROM rule_worker_claim('q', 10, '{}');
+SELECT count(*) AS kept_apart FROM rule_webhook_open_events;
+SELECT * FROM t.report('q', t.of_row('o1', 'answered', 200), t.of_row('o2', 'answered', 200));
+SELECT DISTINCT reason FROM rule_webhook_drops;
+DELETE FROM rule_nats_publish_history WHERE message_id = 'o2';
+
 SELECT total_calls, successful_calls, failed_calls, pending_calls, retrying_calls, success_rate_pct FROM webhook_status_summary;
 SELECT rule_webhook_delete(:id);
 DROP FUNCTION t.put, t.row, t.of_row;
