@@ -1,6 +1,7 @@
 -- Due rows for the endpoints. Each webhook that has some gets its turn, in an order drawn anew each time.
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(p_consumer text, p_limit integer, p_room jsonb, p_call bigint)
+CREATE OR REPLACE FUNCTION @extschema@._rule_claim_post(
+    p_consumer text, p_limit integer, p_locks integer, p_room jsonb, p_call bigint)
 RETURNS bigint[] LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -12,8 +13,10 @@ DECLARE
     v_some bigint[];
     v_ids bigint[] := '{}';
     v_seen bigint[] := '{}';
-    -- What is not taken in the end is locked all the same.
-    v_locked integer := 0;
+    -- What is not taken in the end is locked all the same: so many events, and with their keys so many locks.
+    v_events integer := 0;
+    v_locks integer := 0;
+    v_passed record;
     v_room jsonb := p_room;
     v_suspect record;
 BEGIN
@@ -24,18 +27,20 @@ BEGIN
     SELECT p.webhook_ids, p.firsts INTO v_webhooks, v_firsts FROM @extschema@._rule_claim_places(v_now) p;
     IF v_pgmq THEN
         -- What has no message there is left to the loop below.
-        SELECT c.ids, c.locked INTO v_ids, v_locked
-        FROM @extschema@._rule_pgmq_claim(p_consumer, p_limit, v_now, v_room, v_webhooks, v_firsts, p_call) c;
+        SELECT c.ids, c.events, c.locks INTO v_ids, v_events, v_locks
+        FROM @extschema@._rule_pgmq_claim(p_consumer, p_limit, p_locks, v_now, v_room, v_webhooks, v_firsts, p_call) c;
         v_room := @extschema@._rule_room_left(v_room, v_ids);
     END IF;
     -- Rounds with twice the share each time: what some webhooks leave others take.
-    WHILE v_locked < p_limit AND v_round < 8 LOOP
-        v_some := @extschema@._rule_due_rows(p_limit - v_locked, v_round, v_now, v_seen, v_pgmq, v_room, v_webhooks, v_firsts);
+    WHILE v_events < p_limit AND v_locks < p_locks AND v_round < 8 LOOP
+        v_some := @extschema@._rule_due_rows(
+            least(p_limit - v_events, p_locks - v_locks), v_round, v_now, v_seen, v_pgmq, v_room, v_webhooks, v_firsts);
         EXIT WHEN v_some = '{}';
         v_seen := v_seen || v_some;
-        v_some := @extschema@._rule_due_rows_pass(v_some);
-        v_locked := v_locked + cardinality(v_some);
-        v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, v_now, p_call);
+        SELECT * INTO v_passed FROM @extschema@._rule_due_rows_pass(v_some, p_locks - v_locks);
+        v_events := v_events + cardinality(v_passed.rows);
+        v_locks := v_locks + v_passed.keys + cardinality(v_passed.rows);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, v_passed.rows, v_now, p_call);
         v_ids := v_ids || v_some;
         v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
@@ -43,8 +48,8 @@ BEGIN
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, jsonb, bigint) IS
-    'Internal: leases due rows for the endpoints, of each webhook at most what there is room for.';
+COMMENT ON FUNCTION @extschema@._rule_claim_post(text, integer, integer, jsonb, bigint) IS
+    'Internal: leases due rows for the endpoints, of each webhook at most what there is room for, under so many locks at most.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_webhooks(
     p_webhook_ids integer[], p_firsts jsonb, p_now timestamptz, p_room jsonb)

@@ -25,7 +25,7 @@ BEGIN
     IF jsonb_typeof(p_messages) IS DISTINCT FROM 'array' THEN
         PERFORM @extschema@._rule_refuse('the messages must be a JSON array', 'Give one object per stream message.');
     END IF;
-    v_room := @extschema@._rule_event_locks_room(least(500, jsonb_array_length(p_messages)));
+    v_room := @extschema@._rule_event_locks_room(least(500, jsonb_array_length(p_messages)), true);
     v_plain := @extschema@._rule_admit_plain(p_consumer, p_messages, v_room);
     IF cardinality(v_plain) = jsonb_array_length(p_messages) THEN
         RETURN QUERY SELECT p.n, 'deliver', NULL::text, NULL::integer, 1 FROM unnest(v_plain) AS p (n) ORDER BY p.n;

@@ -74,16 +74,16 @@ COMMENT ON FUNCTION @extschema@._rule_event_locks_wait(integer) IS
 -- connection: when that is full no session gets a lock, the application's neither. A call has a quarter of its connection's
 -- part. What it takes beyond that it borrows, a part at a time, of a quarter of all, which all calls share. So all of
 -- them together, in one database, have half at most, and none comes away with nothing, whoever else takes these locks. For its
--- first part a call waits a little: to bring the rest again costs more. Three: a turn, an event that was kept apart, and one
--- that is claimed. Of keys only those that are given turns are counted.
-CREATE OR REPLACE FUNCTION @extschema@._rule_event_locks_room(p_wanted integer)
+-- first part a call waits a little, where to bring the rest again costs more. Four: a turn, an event that was kept apart, and one
+-- that is claimed, with its key.
+CREATE OR REPLACE FUNCTION @extschema@._rule_event_locks_room(p_wanted integer, p_waits boolean)
 RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
     v_part integer := current_setting('max_locks_per_transaction')::integer;
     v_parts integer := current_setting('max_connections')::integer / 4;
     v_first integer := floor(random() * v_parts);
-    v_own integer := greatest(3, v_part / 4);
+    v_own integer := greatest(4, v_part / 4);
     v_room integer := v_own;
 BEGIN
     FOR i IN 0 .. v_parts - 1 LOOP
@@ -92,14 +92,14 @@ BEGIN
             v_room := v_room + v_part;
         END IF;
     END LOOP;
-    IF v_room = v_own AND v_room < p_wanted AND v_parts > 0 AND @extschema@._rule_event_locks_wait(v_first) THEN
+    IF p_waits AND v_room = v_own AND v_room < p_wanted AND v_parts > 0 AND @extschema@._rule_event_locks_wait(v_first) THEN
         v_room := v_room + v_part;
     END IF;
     RETURN least(v_room, p_wanted);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_event_locks_room(integer) IS
-    'Internal: how many of so many events the transaction may take, by the room that the server has for locks. To be asked once in a transaction.';
+COMMENT ON FUNCTION @extschema@._rule_event_locks_room(integer, boolean) IS
+    'Internal: how many of so many events and keys the transaction may lock, by the room that the server has for locks, for which it may wait a little. To be asked once in a transaction.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_wait_ms(p_until timestamptz)
 RETURNS integer LANGUAGE sql VOLATILE

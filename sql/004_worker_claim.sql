@@ -23,14 +23,16 @@ BEGIN
     PERFORM @extschema@._rule_leases_look();
     PERFORM @extschema@._rule_holds_expire(1000);
     -- Asked for once, and each that locks has some of it: the last one has what is left. So many are a call's own by default.
-    v_room := @extschema@._rule_event_locks_room(greatest(v_left, 16));
+    v_room := @extschema@._rule_event_locks_room(
+        -- An event that has an order is locked with its key.
+        greatest(CASE WHEN @extschema@._rule_order_any() THEN 2 * v_left ELSE v_left END, 16), true);
     v_room := v_room - @extschema@._rule_order_turns(greatest(1, v_room / 4));
     v_room := v_room - @extschema@._rule_open_events_look(p_consumer, v_room / 2);
     -- Half is left for the endpoints: a backlog for NATS must not hold them up.
     SELECT p.ids, p.unanswered_ms INTO v_publish, v_unanswered
     FROM @extschema@._rule_claim_publish(p_consumer, (v_left + 1) / 2, p_streams, p_call) p;
     v_post := @extschema@._rule_claim_post(
-        p_consumer, least(v_left - cardinality(v_publish), v_room), p_room, p_call);
+        p_consumer, v_left - cardinality(v_publish), v_room, p_room, p_call);
     RETURN QUERY
     SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
            q.retry_count + 1, a.payload,

@@ -38,6 +38,8 @@ BEGIN
         PERFORM @extschema@._rule_endpoints_note(v_plain.webhook_ids, v_ill, v_ill_statuses, v_ill_ms_ago);
         RETURN;
     END IF;
+    -- For the keys of what has an order.
+    PERFORM set_config('rule_engine_order.room', (cardinality(v_plain.ns) - jsonb_array_length(p_attempts))::text, true);
     FOR v IN SELECT * FROM @extschema@._rule_leased(p_consumer, p_attempts) LOOP
         ordinal := v.n;
         wait_ms := NULL;

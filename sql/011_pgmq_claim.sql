@@ -1,8 +1,8 @@
 -- Due rows by their messages, as many of each webhook as its share is, in rounds as with the native queue.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_claim(
-    p_consumer text, p_limit integer, p_now timestamptz, p_room jsonb, p_webhook_ids integer[], p_firsts jsonb,
-    p_call bigint, OUT ids bigint[], OUT locked integer)
+    p_consumer text, p_limit integer, p_locks integer, p_now timestamptz, p_room jsonb, p_webhook_ids integer[], p_firsts jsonb,
+    p_call bigint, OUT ids bigint[], OUT events integer, OUT locks integer)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -17,20 +17,22 @@ DECLARE
     v_read record;
     v_due bigint[];
     v_some bigint[];
+    v_passed record;
     -- Parallel arrays: each message that was read.
     v_of integer[] := '{}';
     v_msg_ids bigint[] := '{}';
     v_queue_ids bigint[] := '{}';
 BEGIN
     ids := '{}';
-    locked := 0;
+    events := 0;
+    locks := 0;
     SELECT coalesce(array_agg(d.webhook_id ORDER BY random()), '{}'), coalesce(array_agg(d.webhook_id) FILTER (WHERE d.resumed), '{}')
     INTO v_webhooks, v_resumed
     FROM @extschema@._rule_due_webhooks(p_webhook_ids, p_firsts, p_now, p_room) d
     WHERE NOT d.paced AND @extschema@._rule_pgmq_queue(d.webhook_id) IS NOT NULL;
-    WHILE locked < p_limit AND v_round < 8 LOOP
+    WHILE events < p_limit AND locks < p_locks AND v_round < 8 LOOP
         v_some := '{}';
-        v_left := p_limit - locked;
+        v_left := least(p_limit - events, p_locks - locks);
         v_before := cardinality(v_msg_ids);
         FOREACH v_webhook_id IN ARRAY v_webhooks LOOP
             EXIT WHEN cardinality(v_some) >= v_left;
@@ -57,9 +59,10 @@ BEGIN
             v_queue_ids := v_queue_ids || v_read.queue_ids;
         END LOOP;
         EXIT WHEN cardinality(v_msg_ids) = v_before;
-        v_some := @extschema@._rule_due_rows_pass(v_some);
-        locked := locked + cardinality(v_some);
-        v_some := @extschema@._rule_due_rows_take(p_consumer, v_some, p_now, p_call);
+        SELECT * INTO v_passed FROM @extschema@._rule_due_rows_pass(v_some, p_locks - locks);
+        events := events + cardinality(v_passed.rows);
+        locks := locks + v_passed.keys + cardinality(v_passed.rows);
+        v_some := @extschema@._rule_due_rows_take(p_consumer, v_passed.rows, p_now, p_call);
         ids := ids || v_some;
         v_room := @extschema@._rule_room_left(v_room, v_some);
         v_round := v_round + 1;
@@ -67,8 +70,8 @@ BEGIN
     PERFORM @extschema@._rule_pgmq_give_back(v_of, v_msg_ids, v_queue_ids, ids);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, timestamptz, jsonb, integer[], jsonb, bigint) IS
-    'Internal: leases due rows for the endpoints whose messages in pgmq are visible, and says how many events it has locked for that.';
+COMMENT ON FUNCTION @extschema@._rule_pgmq_claim(text, integer, integer, timestamptz, jsonb, integer[], jsonb, bigint) IS
+    'Internal: leases due rows for the endpoints whose messages in pgmq are visible, and says how many events it has locked for that, and how many locks that are with their keys.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_give_back(
     p_webhook_ids integer[], p_msg_ids bigint[], p_queue_ids bigint[], p_taken bigint[])

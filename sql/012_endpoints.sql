@@ -170,19 +170,19 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_breaker_pass_on(integer, timestamptz) IS
     'Internal: of an event that was given back untried, when it was taken: if its endpoint''s breaker had let it through, the next one may go.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_pass(p_rows bigint[])
-RETURNS bigint[] LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_pass(p_rows bigint[], p_locks integer, OUT rows bigint[], OUT keys integer)
+LANGUAGE plpgsql
 AS $$
 DECLARE
     v_webhook record;
-    v_rows bigint[] := @extschema@._rule_order_heads(p_rows);
 BEGIN
-    IF v_rows = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints e WHERE e.failing_since IS NOT NULL) THEN
-        RETURN v_rows;
+    SELECT * INTO rows, keys FROM @extschema@._rule_order_heads(p_rows, p_locks);
+    IF rows = '{}' OR NOT EXISTS (SELECT FROM @extschema@.rule_webhook_endpoints e WHERE e.failing_since IS NOT NULL) THEN
+        RETURN;
     END IF;
     FOR v_webhook IN
-        SELECT q.webhook_id, array_agg(q.queue_id ORDER BY q.next_retry_at, q.queue_id) AS rows
-        FROM unnest(v_rows) AS u (id)
+        SELECT q.webhook_id, array_agg(q.queue_id ORDER BY q.next_retry_at, q.queue_id) AS all_rows
+        FROM unnest(rows) AS u (id)
         CROSS JOIN LATERAL (SELECT q.webhook_id, q.queue_id, q.next_retry_at FROM @extschema@.rule_webhook_queue q
                             WHERE q.queue_id = u.id OFFSET 0) q
         JOIN @extschema@.rule_webhook_endpoints e ON e.webhook_id = q.webhook_id
@@ -190,15 +190,14 @@ BEGIN
         GROUP BY q.webhook_id ORDER BY q.webhook_id
     LOOP
         IF @extschema@._rule_breaker_pass(v_webhook.webhook_id) THEN
-            v_webhook.rows := v_webhook.rows[2:];
+            v_webhook.all_rows := v_webhook.all_rows[2:];
         END IF;
-        v_rows := ARRAY(SELECT r.id FROM unnest(v_rows) r (id) WHERE r.id <> ALL (v_webhook.rows));
+        rows := ARRAY(SELECT r.id FROM unnest(rows) r (id) WHERE r.id <> ALL (v_webhook.all_rows));
     END LOOP;
-    RETURN v_rows;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_due_rows_pass(bigint[]) IS
-    'Internal: those of some locked queue rows that are in turn in their key and that the breakers of their endpoints let through.';
+COMMENT ON FUNCTION @extschema@._rule_due_rows_pass(bigint[], integer) IS
+    'Internal: those of some locked queue rows that are in turn in their key and that the breakers of their endpoints let through, as far as so many locks are enough for them and their keys, and how many keys it has locked.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_endpoint_new()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

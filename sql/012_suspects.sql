@@ -35,7 +35,8 @@ BEGIN
     -- Until what it has of the queue is reported, the worker gets nothing.
     IF NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
                    WHERE q.lease_until IS NOT NULL AND q.status = 'processing' AND q.leased_by = p_consumer AND q.route <> 'publish') THEN
-        rows := @extschema@._rule_due_rows_take(p_consumer, @extschema@._rule_due_rows_pass(ARRAY[v_id]), p_now, p_call);
+        rows := @extschema@._rule_due_rows_take(
+            p_consumer, (SELECT p.rows FROM @extschema@._rule_due_rows_pass(ARRAY[v_id], 2) p), p_now, p_call);
     END IF;
 END
 $$;

@@ -75,16 +75,26 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_order_next(integer, text) IS
     'Internal: makes the parked row due whose turn it is in a key, or says that it cannot be done now.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_order_heads(p_rows bigint[])
-RETURNS bigint[] LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION @extschema@._rule_order_any()
+RETURNS boolean LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
+                   WHERE q.order_key IS NOT NULL AND q.status <> 'success' AND q.redelivered_at IS NULL);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_order_any() IS
+    'Internal: whether anything in the queue has an order.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_order_heads(p_rows bigint[], p_locks integer, OUT rows bigint[], OUT keys integer)
+LANGUAGE plpgsql
 AS $$
 DECLARE
-    -- Each key holds a lock until the commit, of which the server has few.
-    c_most_keys CONSTANT integer := 250;
     v_now timestamptz := clock_timestamp();
     v_key record;
     v_first record;
-    v_keys integer := 0;
+    -- Each key is a lock until the commit, and each row that is taken another one.
+    v_left integer := p_locks - cardinality(p_rows);
     v_out bigint[] := '{}';
     v_behind bigint[] := '{}';
     -- Parallel arrays: keys that rows were parked of, and the place of their first row.
@@ -92,47 +102,49 @@ DECLARE
     v_order_keys text[] := '{}';
     v_places bigint[] := '{}';
 BEGIN
-    IF NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
-                   WHERE q.order_key IS NOT NULL AND q.status <> 'success' AND q.redelivered_at IS NULL) THEN
-        RETURN p_rows;
+    rows := p_rows;
+    keys := 0;
+    IF NOT @extschema@._rule_order_any() THEN
+        RETURN;
     END IF;
     FOR v_key IN
-        SELECT q.webhook_id, q.order_key, array_agg(q.queue_id) AS rows
+        SELECT q.webhook_id, q.order_key, array_agg(q.queue_id) AS of_it
         FROM unnest(p_rows) AS u (id)
         CROSS JOIN LATERAL (SELECT q.webhook_id, q.order_key, q.queue_id FROM @extschema@.rule_webhook_queue q
                             WHERE q.queue_id = u.id OFFSET 0) q
         WHERE q.order_key IS NOT NULL
         GROUP BY q.webhook_id, q.order_key ORDER BY q.webhook_id, q.order_key COLLATE "C"
     LOOP
-        v_keys := v_keys + 1;
-        v_out := v_out || v_key.rows;
-        CONTINUE WHEN v_keys > c_most_keys OR NOT @extschema@._rule_order_lock(v_key.webhook_id, v_key.order_key);
+        v_out := v_out || v_key.of_it;
+        v_left := v_left + cardinality(v_key.of_it);
+        CONTINUE WHEN v_left < 2 OR NOT @extschema@._rule_order_lock(v_key.webhook_id, v_key.order_key);
+        keys := keys + 1;
+        v_left := v_left - 1;
         SELECT * INTO v_first FROM @extschema@._rule_order_first(v_key.webhook_id, v_key.order_key);
-        IF v_first.in_turn AND v_first.queue_id = ANY (v_key.rows) THEN
+        IF v_first.in_turn AND v_first.queue_id = ANY (v_key.of_it) THEN
+            v_left := v_left - 1;
             v_out := array_remove(v_out, v_first.queue_id);
-            v_key.rows := array_remove(v_key.rows, v_first.queue_id);
+            v_key.of_it := array_remove(v_key.of_it, v_first.queue_id);
         -- One that came later, by its commit, than those that it goes before.
         ELSIF v_first.in_turn AND v_first.parked THEN
             CONTINUE WHEN NOT @extschema@._rule_order_next(v_key.webhook_id, v_key.order_key);
         END IF;
-        IF v_key.rows <> '{}' THEN
-            v_behind := v_behind || v_key.rows;
+        IF v_key.of_it <> '{}' THEN
+            v_behind := v_behind || v_key.of_it;
             v_webhook_ids := v_webhook_ids || v_key.webhook_id;
             v_order_keys := v_order_keys || v_key.order_key;
             v_places := v_places || v_first.place;
         END IF;
     END LOOP;
-    IF v_out = '{}' THEN
-        RETURN p_rows;
-    ELSIF v_behind <> '{}' THEN
+    IF v_behind <> '{}' THEN
         UPDATE @extschema@.rule_webhook_queue q SET next_retry_at = 'infinity' WHERE q.queue_id = ANY (v_behind);
         PERFORM @extschema@._rule_order_park(v_webhook_ids, v_order_keys, v_places, least(500, 20 * cardinality(v_behind)), v_now);
     END IF;
-    RETURN ARRAY(SELECT r.id FROM unnest(p_rows) WITH ORDINALITY AS r (id, n) WHERE r.id <> ALL (v_out) ORDER BY r.n);
+    rows := ARRAY(SELECT r.id FROM unnest(p_rows) WITH ORDINALITY AS r (id, n) WHERE r.id <> ALL (v_out) ORDER BY r.n);
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_order_heads(bigint[]) IS
-    'Internal: those of some locked rows that are in turn in their key, or have none. Parks what is not.';
+COMMENT ON FUNCTION @extschema@._rule_order_heads(bigint[], integer) IS
+    'Internal: those of some locked rows that are in turn in their key, or have none, as far as so many locks are enough for them and their keys, and how many keys it has locked. Parks what is not in turn.';
 
 -- A key with a long backlog must not be gone through by the share of one claim after the other.
 CREATE OR REPLACE FUNCTION @extschema@._rule_order_park(

@@ -1,14 +1,36 @@
 -- Whatever ends an event of a key, a worker's report or a hand, lets the next one have its turn.
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_order_room()
+RETURNS boolean LANGUAGE plpgsql
+AS $$
+DECLARE
+    -- What a report set. Below zero: the room for so many is not asked for yet.
+    v_left integer := coalesce(substring(current_setting('rule_engine_order.room', true) FROM '^-?\d{1,9}$'), '0');
+BEGIN
+    IF v_left < 0 THEN
+        v_left := @extschema@._rule_event_locks_room(-v_left, false);
+    END IF;
+    IF v_left = 0 THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('rule_engine_order.room', (v_left - 1)::text, true);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_order_room() IS
+    'Internal: whether the report may lock one more key whose event it ends, which is counted.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_order_ended()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- What a worker ends is a batch of bounded size, for which there are locks. Of a dead letter a row tells all the same:
-    -- whether it blocks may be changed by a transaction that is not seen yet.
-    IF TG_OP = 'UPDATE' AND OLD.status = 'processing' AND NEW.status <> 'failed'
+    -- It is due itself, and who claims it looks at its key: a dead worker may have had a thousand.
+    IF TG_OP = 'UPDATE' AND NEW.status = 'pending' AND NEW.next_retry_at <= clock_timestamp() THEN
+        RETURN NULL;
+    -- Of a dead letter a row tells all the same: whether it blocks may be changed by a transaction that is not seen yet.
+    ELSIF TG_OP = 'UPDATE' AND OLD.status = 'processing' AND NEW.status <> 'failed'
        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-       AND @extschema@._rule_order_next(OLD.webhook_id, OLD.order_key) THEN
+       AND @extschema@._rule_order_room() AND @extschema@._rule_order_next(OLD.webhook_id, OLD.order_key) THEN
         RETURN NULL;
     END IF;
     -- A webhook that is deleted takes its rows with it.
