@@ -159,6 +159,7 @@ SELECT count(*) AS kept_apart FROM rule_webhook_open_events;
 SELECT * FROM t.report('q', t.of_row('o1', 'answered', 200), t.of_row('o2', 'answered', 200));
 SELECT DISTINCT reason FROM rule_webhook_drops;
 DELETE FROM rule_nats_publish_history WHERE message_id = 'o2';
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
 
 SELECT total_calls, successful_calls, failed_calls, pending_calls, retrying_calls, success_rate_pct FROM webhook_status_summary;
 SELECT rule_webhook_delete(:id);
