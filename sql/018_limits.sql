@@ -172,7 +172,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_limit_use(integer, text[], integer[], bigint, bigint, timestamptz) IS
-    'Internal: counts events that are taken of a webhook whose bucket is locked, how many of them waited at its resume, and how many are redeliveries at a rate. Once in a transaction.';
+    'Internal: counts events that are taken of a webhook whose bucket is locked, how many of them waited at its resume, and how many are redeliveries at a rate. What was counted before has its lease by then.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_due_rows_within(p_places tid[], p_now timestamptz)
 RETURNS tid[] LANGUAGE plpgsql
