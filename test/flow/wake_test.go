@@ -1,10 +1,13 @@
 package flow
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +16,8 @@ import (
 
 	"rule_engine/test/endpoint"
 	"rule_engine/test/postgres"
+	"rule_engine/test/process"
+	"rule_engine/test/proxy"
 	"rule_engine/test/system"
 	"rule_engine/test/worker"
 )
@@ -163,11 +168,7 @@ func TestAWorkerIsNotIdleWhileACommitThatWakesNobodyIsUnderWay(t *testing.T) {
 	session := b.Postgres.Connect(t, system.Database, system.Application)
 	var pid uint32
 	require.NoError(t, session.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
-	// A commit waits for a standby that does not exist.
-	b.must(t, "SET synchronous_commit = local")
-	b.must(t, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-	b.must(t, "SELECT pg_reload_conf()")
-	b.count(t, 1, "SELECT count(*) FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = 'nobody'")
+	b.commitsWait(t)
 	done := make(chan error, 1)
 	go func() {
 		_, err := session.Exec(t.Context(), enqueue(id, 1))
@@ -180,8 +181,7 @@ func TestAWorkerIsNotIdleWhileACommitThatWakesNobodyIsUnderWay(t *testing.T) {
 		return channel
 	}
 	require.Nil(t, idle())
-	b.must(t, "ALTER SYSTEM RESET synchronous_standby_names")
-	b.must(t, "SELECT pg_reload_conf()")
+	b.commitsGoOn(t)
 	require.NoError(t, <-done)
 	require.NotNil(t, idle())
 	b.count(t, 1, "SELECT count(*) FROM rule_worker_claim('w', 10, '{}')")
@@ -197,6 +197,37 @@ func TestAWorkerListensAgainAfterItsSessionEnded(t *testing.T) {
 	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT pid FROM pg_locks WHERE "+idleLock).Scan(&listener))
 	b.must(t, "SELECT pg_terminate_backend($1)", listener)
 	b.count(t, 1, "SELECT count(*) FROM pg_locks WHERE pid <> $1 AND "+idleLock, listener)
+	publish(t, b.application, id, "event")
+	b.arrived(t, "event")
+}
+
+// The worker reads at once that it is idle and that its session has ended.
+func TestAWorkerWhoseSessionEndsAsItIsIdleListensAgain(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "queue")
+	b.pollsNever(t)
+	line, env := b.databaseLine(t)
+	told := make(chan bool)
+	var said atomic.Int32
+	line.Judge(func(fromServer bool, piece []byte) proxy.Fate {
+		// The first of them says where to listen.
+		if fromServer && bytes.Contains(piece, []byte("rule_engine_queue")) && said.Add(1) == 2 {
+			told <- true
+			<-told
+		}
+		return proxy.Pass
+	})
+	w := b.queueWorker(t, env)
+	<-told
+	require.NoError(t, process.Freeze(w.Pid()))
+	var listener uint32
+	require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT pid FROM pg_locks WHERE "+idleLock).Scan(&listener))
+	b.must(t, "SELECT pg_terminate_backend($1)", listener)
+	b.count(t, 0, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", listener)
+	told <- true
+	time.Sleep(patience / 100) // until both are on their way
+	require.NoError(t, w.Signal(syscall.SIGCONT))
+	b.idle(t, 1)
 	publish(t, b.application, id, "event")
 	b.arrived(t, "event")
 }

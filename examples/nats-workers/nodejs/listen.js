@@ -72,7 +72,9 @@ export class Listener {
   /** @param {pg.Client} client */
   async #becomeIdle(client) {
     try {
-      if (await this.#say(client, true)) {
+      const idle = await this.#say(client, true);
+      if (this.#client !== client) return; // it ended together with the answer
+      if (idle) {
         // The next claim sees all that was committed without a notification, and all
         // that was notified until now.
         this.#idle = true;
