@@ -22,6 +22,8 @@ const (
 	// meanwhile is left to the consumer.
 	outrun     = time.Second
 	mostBehind = 5000
+	// lookBack is with how many of the last messages reading begins: some were stored while the backlog was not yet seen.
+	lookBack = 4096
 	// standIn is how long a process leaves another one's part to it before it looks what has become of that: a process that
 	// lives need not get as far, be able to read or be of a version that does.
 	standIn = 2 * time.Second
@@ -70,7 +72,7 @@ func (w *worker) readAhead(ctx context.Context) {
 
 func (w *worker) heldUp() bool { return w.halted.Load() > 0 || w.backlog.holdsUp() }
 
-// passBacklog reads what is stored from now on, while there is a backlog, or what is behind a consumer that has halted.
+// passBacklog reads the last of what is stored and what comes from now on, while there is a backlog, or what is behind a consumer that has halted.
 func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 	for n := 1; w.heldUp(); {
 		halted := w.halted.Load()
@@ -80,7 +82,8 @@ func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 				return err
 			}
 			if end := stream.CachedInfo().State.LastSeq + 1; r.stream == nil || end > r.next+mostBehind {
-				r.begun, r.next = end, end
+				r.next = min(end, max(r.next, w.backlog.position()+1, end-min(end, lookBack)))
+				r.begun = r.next
 			}
 			r.stream, r.last = stream, w.link.now()
 		}

@@ -36,10 +36,19 @@ type backlog struct {
 	passed int                 // of those that were read past a backlog
 	moved  map[int32]time.Time // when that was last so of a webhook's message
 
-	// What is read past: from begun, before end, but for what was left to the consumer, up to the last of each webhook.
+	// What is read past: from begun, before end, but for what was lately left to the consumer of each webhook.
 	begun, end uint64
-	left       map[int32]uint64
+	left       map[int32]span
+	latest     uint64 // the last new message
 }
+
+// span is from the first to the last message of a webhook that were left to the consumer with none between them that was not.
+type span struct {
+	first, last uint64
+	open        bool
+}
+
+func (s span) has(sequence uint64) bool { return s.first <= sequence && sequence <= s.last }
 
 type delivered struct {
 	webhookID int32
@@ -56,12 +65,15 @@ func (b *backlog) came(webhookID int32, sequence uint64, age time.Duration, pend
 		b.counts = map[int32]int{}
 	}
 	b.long = pending >= manyPending || pending > 0 && !again && age >= longWait
+	if !again {
+		b.latest = sequence
+	}
 	if b.seen == lookedAt {
 		b.count(b.recent[b.at], -1)
 	} else {
 		b.seen++
 	}
-	b.recent[b.at] = delivered{webhookID, again, b.begun <= sequence && sequence < b.end && sequence > b.left[webhookID]}
+	b.recent[b.at] = delivered{webhookID, again, b.begun <= sequence && sequence < b.end && !b.left[webhookID].has(sequence)}
 	b.count(b.recent[b.at], 1)
 	b.at = (b.at + 1) % lookedAt
 }
@@ -122,11 +134,27 @@ func (b *backlog) theirs(webhookID int32, n int) bool {
 func (b *backlog) leaves(webhookID int32, sequence uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.theirs(webhookID, b.counts[webhookID]) {
+	left := b.left[webhookID]
+	theirs := b.theirs(webhookID, b.counts[webhookID])
+	switch {
+	case theirs && left.open:
+		left.first, left.last = min(left.first, sequence), max(left.last, sequence)
+	case theirs:
+		left = span{sequence, sequence, true}
+	case left.open:
+		left.open = false
+	default:
 		return false
 	}
-	b.left[webhookID] = max(b.left[webhookID], sequence)
-	return true
+	b.left[webhookID] = left
+	return theirs
+}
+
+// position is the last new message that the consumer has delivered.
+func (b *backlog) position() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.latest
 }
 
 // reads notes from where on messages are read past the backlog, and up to where they were.
@@ -134,7 +162,7 @@ func (b *backlog) reads(begun, end uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if begun != b.begun {
-		b.begun, b.left = begun, map[int32]uint64{}
+		b.begun, b.left = begun, map[int32]span{}
 	}
 	b.end = end
 }

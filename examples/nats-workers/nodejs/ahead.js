@@ -24,6 +24,9 @@ const mostOfOthers = 2048;
 // no use to read: what was stored meanwhile is left to the consumer.
 const outrun = 1000;
 const mostBehind = 5000;
+// With how many of the last messages reading begins: some were stored while the backlog
+// was not yet seen.
+const lookBack = 4096;
 // How long, in ms, a process leaves another one's part to it before it looks what has
 // become of that: a process that lives need not get as far, be able to read or be of a
 // version that does.
@@ -58,8 +61,8 @@ export async function readAhead(w, signal) {
 const heldUp = (w) => w.halted > 0 || w.backlog.holdsUp();
 
 /**
- * Reads what is stored from now on, while there is a backlog, or what is behind a
- * consumer that has halted.
+ * Reads the last of what is stored and what comes from now on, while there is a
+ * backlog, or what is behind a consumer that has halted.
  * @param {Worker} w
  * @param {AbortSignal} signal
  * @param {Reading} r
@@ -69,7 +72,10 @@ async function passBacklog(w, signal, r) {
   while (heldUp(w)) {
     if (r.next === 0 || w.halted === 0 && w.link.now() - r.last > outrun) {
       const { state } = await findStream(w);
-      if (r.next === 0 || state.last_seq + 1 > r.next + mostBehind) r.begun = r.next = state.last_seq + 1;
+      const end = state.last_seq + 1;
+      if (r.next === 0 || end > r.next + mostBehind) {
+        r.begun = r.next = Math.min(end, Math.max(1, r.next, w.backlog.position + 1, end - lookBack));
+      }
       r.last = w.link.now();
     }
     if (w.halted > 0 && !r.halted) r.begun = r.next = w.halted + 1;

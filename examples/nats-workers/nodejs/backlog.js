@@ -34,12 +34,15 @@ export class Backlog {
   /** When that was last so of a webhook's message. @type {Map<number, number>} */
   #moved = new Map();
 
-  // What is read past: from begun, before end, but for what was left to the consumer, up
-  // to the last of each webhook.
+  // What is read past: from begun, before end, but for what was lately left to the
+  // consumer of each webhook: from the first to the last message that were left with
+  // none between them that was not.
   #begun = 0;
   #end = 0;
-  /** @type {Map<number, number>} */
+  /** @type {Map<number, {first: number, last: number, open: boolean}>} */
   #left = new Map();
+  /** The last new message that the consumer has delivered. */
+  position = 0;
 
   /**
    * Notes a message, how old it is in ms and how many are behind it, and whether it came
@@ -50,7 +53,9 @@ export class Backlog {
     this.#long = pending >= manyPending || pending > 0 && !again && age >= longWait;
     const old = this.#recent[this.#at];
     if (old) this.#count(old, -1);
-    const passed = this.#begun <= sequence && sequence < this.#end && sequence > (this.#left.get(webhookID) ?? 0);
+    const left = this.#left.get(webhookID);
+    const passed = this.#begun <= sequence && sequence < this.#end && !(left && left.first <= sequence && sequence <= left.last);
+    if (!again) this.position = sequence;
     this.#recent[this.#at] = { webhookID, again, passed };
     this.#count(this.#recent[this.#at], 1);
     this.#at = (this.#at + 1) % lookedAt;
@@ -109,8 +114,17 @@ export class Backlog {
    * @param {number} webhookID @param {number} sequence
    */
   leaves(webhookID, sequence) {
-    if (!this.#theirs(webhookID, this.#counts.get(webhookID) ?? 0)) return false;
-    this.#left.set(webhookID, Math.max(this.#left.get(webhookID) ?? 0, sequence));
+    const left = this.#left.get(webhookID);
+    if (!this.#theirs(webhookID, this.#counts.get(webhookID) ?? 0)) {
+      if (left) left.open = false;
+      return false;
+    }
+    if (left?.open) {
+      left.first = Math.min(left.first, sequence);
+      left.last = Math.max(left.last, sequence);
+    } else {
+      this.#left.set(webhookID, { first: sequence, last: sequence, open: true });
+    }
     return true;
   }
 
