@@ -107,20 +107,24 @@ func TestWhatStandsAroundChunksIsBounded(t *testing.T) {
 		"a trailer without an end":    floods(head+"0\r\nX: ", "x"),
 		"trailers without an end":     floods(head+"0\r\n", "X: y\r\n"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ended := make(chan struct{})
-			s := serve(t, closing(ended, answer))
-			got := aHook(t, s.url, "timeout_ms = 10000").once()
-			require.Nil(t, got.Status)
-			require.Equal(t, "again", got.Outcome)
-			require.NotEmpty(t, got.error())
-			require.NotContains(t, got.error(), "no whole answer")
-			require.Less(t, got.Duration, 5000.0)
-			await(t, ended)
-			require.Len(t, s.got(), 1)
-		})
+		t.Run(name, func(t *testing.T) { isCutOff(t, answer) })
 	}
+}
+
+// isCutOff sees that a worker leaves an answer long before its time-out, closes the connection and calls it an outage.
+func isCutOff(t *testing.T, answer answerer) {
+	t.Helper()
+	t.Parallel()
+	ended := make(chan struct{})
+	s := serve(t, closing(ended, answer))
+	got := aHook(t, s.url, "timeout_ms = 10000").once()
+	require.Nil(t, got.Status)
+	require.Equal(t, "again", got.Outcome)
+	require.NotEmpty(t, got.error())
+	require.NotContains(t, got.error(), "no whole answer")
+	require.Less(t, got.Duration, 5000.0)
+	await(t, ended)
+	require.Len(t, s.got(), 1)
 }
 
 func TestAnAnswerThatHasNoBodyIsWholeWithItsHeader(t *testing.T) {
@@ -184,19 +188,7 @@ func TestWhatComesBeforeAnAnswerIsBounded(t *testing.T) {
 		"a flood of 102":              floods("", "HTTP/1.1 102 Processing\r\n\r\n"),
 		"a flood of 103 with headers": floods("", "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ended := make(chan struct{})
-			s := serve(t, closing(ended, answer))
-			got := aHook(t, s.url, "timeout_ms = 10000").once()
-			require.Nil(t, got.Status)
-			require.Equal(t, "again", got.Outcome)
-			require.NotEmpty(t, got.error())
-			require.NotContains(t, got.error(), "no whole answer")
-			require.Less(t, got.Duration, 5000.0)
-			await(t, ended)
-			require.Len(t, s.got(), 1)
-		})
+		t.Run(name, func(t *testing.T) { isCutOff(t, answer) })
 	}
 }
 

@@ -115,6 +115,10 @@ func TestTheBacklogsOfDeadEndpointsHoldUpNobodyElse(t *testing.T) {
 				dead = append(dead, b.webhook(t, fmt.Sprint("dead-", n), "nats"))
 			}
 			b.wait(t, "nats", dead, backlog/endpoints)
+			events := names("well", 10)
+			for _, event := range events[:5] {
+				publish(t, b.application, well, event)
+			}
 			b.worker(t)
 			require.Eventually(t, func() bool {
 				var moved int
@@ -123,7 +127,7 @@ func TestTheBacklogsOfDeadEndpointsHoldUpNobodyElse(t *testing.T) {
 			}, 2*patience, 10*time.Millisecond, "it has to see whose backlog it is")
 			// Nothing of what is in front moves on.
 			b.shutQueue(t)
-			for _, event := range names("well", 10) {
+			for _, event := range events[5:] {
 				publish(t, b.application, well, event)
 			}
 			require.Eventually(t, func() bool { return b.deliveredTo(t, well) == 11 }, patience, 10*time.Millisecond)

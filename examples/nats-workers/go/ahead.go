@@ -72,7 +72,8 @@ func (w *worker) readAhead(ctx context.Context) {
 
 func (w *worker) heldUp() bool { return w.halted.Load() > 0 || w.backlog.holdsUp() }
 
-// passBacklog reads the last of what is stored and what comes from now on, while there is a backlog, or what is behind a consumer that has halted.
+// passBacklog reads the last of what is stored and what comes from now on, while there is a backlog, or what is behind a
+// consumer that has halted.
 func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 	for n := 1; w.heldUp(); {
 		halted := w.halted.Load()

@@ -68,7 +68,6 @@ func (w *worker) carry(e *event, m message, from slots) {
 		defer lay()
 		unsent = sync.OnceFunc(func() { w.windows.unsent(e.webhookID) })
 	} else {
-		w.backlog.move(e.webhookID)
 		m.Overflow, m.Payload = true, encoded(e.body)
 		if aside = w.siding.enter(len(e.body)); aside {
 			defer w.siding.leave(len(e.body))

@@ -53,7 +53,6 @@ export async function carry(w, { e, told }, from) {
     inHand = await taken(w, e);
     aside = !inHand && w.siding.enter(e.body.length);
     if (aside) free();
-    if (!inHand) w.backlog.move(e.webhookID);
     const unsent = once(() => { if (inHand) w.windows.unsent(e.webhookID); });
     const v = await judge(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) }, aside, unsent, free);
     if (v.verdict !== "deliver") {
