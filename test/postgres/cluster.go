@@ -28,6 +28,7 @@ type Cluster struct {
 	Log  string // the server's log file
 
 	dir    *scratch.Dir
+	socket socket
 	owner  owner
 	env    []string
 	server *exec.Cmd
@@ -52,6 +53,22 @@ func Start(opts ...Option) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := empty(tree, as, o.env)
+	if err != nil {
+		return nil, err
+	}
+	err = c.fill(from, o.conf)
+	if err == nil {
+		err = c.startOnFreePort()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Remove())
+	}
+	return c, nil
+}
+
+// empty has its folders and no data.
+func empty(tree string, as owner, env []string) (*Cluster, error) {
 	dir, err := scratch.Make("pg")
 	if err != nil {
 		return nil, err
@@ -63,13 +80,10 @@ func Start(opts ...Option) (*Cluster, error) {
 		Log:   filepath.Join(home, "log"),
 		dir:   dir,
 		owner: as,
-		env:   o.env,
+		env:   env,
 	}
 	if err = as.mkdir(home); err == nil {
-		err = c.fill(from, o.conf)
-	}
-	if err == nil {
-		err = c.startOnFreePort()
+		c.socket, err = socketFor(home, as)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Remove())
@@ -96,7 +110,7 @@ func (c *Cluster) AppendConf(lines ...string) error {
 }
 
 // Socket is the folder of the Unix socket.
-func (c *Cluster) Socket() string { return filepath.Dir(c.Data) }
+func (c *Cluster) Socket() string { return c.socket.folder }
 
 // Pid is the postmaster's.
 func (c *Cluster) Pid() int { return c.server.Process.Pid }

@@ -2,12 +2,15 @@ package postgres
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/process"
+	"rule_engine/test/scratch"
 )
 
 func answer(t *testing.T, c *Cluster) int {
@@ -41,6 +44,29 @@ func TestARemovedClusterLeavesNothing(t *testing.T) {
 	require.NoError(t, c.Remove())
 	require.NoDirExists(t, c.Data)
 	require.Eventually(t, func() bool { return len(process.Below(c.Data)) == 0 }, 5*time.Second, 10*time.Millisecond)
+}
+
+func TestAKilledClustersSharedMemoryGoesWithItsFolder(t *testing.T) {
+	c := Run(t)
+	require.NoError(t, c.Kill())
+	segments, err := filepath.Glob(filepath.Join(c.Data, "pg_dynshmem", "mmap.*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, segments)
+}
+
+func TestAClusterInAFolderFarDownHasItsSocketElsewhere(t *testing.T) {
+	far := filepath.Join(scratch.For(t, "far"), strings.Repeat("f", socketPath))
+	require.NoError(t, os.Mkdir(far, 0o755))
+	t.Setenv("TMPDIR", far)
+	c := Run(t)
+	require.Contains(t, c.Data, far)
+	_, err := c.Connect(t, "postgres", "postgres").Exec(t.Context(), "CREATE TABLE kept AS SELECT 1")
+	require.NoError(t, err)
+	standby := c.RunStandby(t)
+	require.Equal(t, 1, answer(t, standby))
+
+	require.NoError(t, standby.Remove())
+	require.NoDirExists(t, standby.Socket())
 }
 
 func TestWithoutATreeTheErrorSaysHowToMakeOne(t *testing.T) {

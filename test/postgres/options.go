@@ -43,6 +43,7 @@ var standing = []string{
 	"full_page_writes = off",
 	"shared_buffers = 32MB",
 	"max_wal_size = 256MB",
+	"dynamic_shared_memory_type = mmap", // goes with the cluster's folder where nobody is left to remove it
 	"timezone = 'UTC'",
 	"log_timezone = 'UTC'",
 	"log_line_prefix = '%m [%p] %q%u@%d '",

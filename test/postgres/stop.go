@@ -79,5 +79,5 @@ func (c *Cluster) Remove() error {
 	if c.end(syscall.SIGINT, 5*time.Second) != nil {
 		process.KillBelow(c.Data)
 	}
-	return c.dir.Remove()
+	return errors.Join(c.socket.remove(), c.dir.Remove())
 }

@@ -44,7 +44,6 @@ func (r *Run) prepare() error {
 	if output, err := pgroot.CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/pgroot: %w\n%s", err, output)
 	}
-	// Names are short because Unix sockets lie below.
 	for name, folder := range map[string]string{"TMPDIR": "t", program.BinEnv: "bin"} {
 		path := filepath.Join(r.dir.Path, folder)
 		if err := errors.Join(os.Mkdir(path, 0o755), os.Setenv(name, path)); err != nil {

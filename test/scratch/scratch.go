@@ -43,7 +43,7 @@ func create(folder, what string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A short path without links: sockets lie below it, and 107 bytes is all that those may have.
+	// Without links, since programs that run in there tell their folder so.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, err
 	}
