@@ -37,6 +37,9 @@ BEGIN
                 'Its events, receipts and secrets hang on it. Register another webhook.', '0A000');
         END IF;
         NEW.updated_at := now();
+    ELSE
+        -- Messages name webhooks by positive numbers.
+        PERFORM @extschema@._rule_check_range(NEW.webhook_id, 1, 2147483647, 'webhook_id');
     END IF;
     PERFORM @extschema@._rule_check_present(NEW.updated_at IS NOT NULL, 'updated_at');
     NEW.changed_xid := pg_current_xact_id();

@@ -59,7 +59,7 @@ BEGIN
         v_up_to := least(v_last, coalesce(CASE WHEN v_settled THEN v_limit.next_queue_id ELSE v_limit.up_to_queue_id END, 0));
         SELECT * INTO v_found
         FROM @extschema@._rule_queue_waiting(v_limit.webhook_id, v_up_to, v_limit.max_events);
-        v_counted := (v_found.events + v_found.later_events < 2 * v_limit.max_events) IS NOT FALSE;
+        v_counted := (v_found.events + v_found.later_events < 2 * v_limit.max_events::numeric) IS NOT FALSE;
         -- Until the first number is passed each publisher would count a long queue. Then rather let a transaction off that is
         -- open in this moment.
         IF v_up_to = 0 AND v_found.later_events > 10000 THEN

@@ -39,6 +39,32 @@ func TestSIGTERMEndsAWorkerInTimeWhateverItsEndpointsDo(t *testing.T) {
 	b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")
 }
 
+// What was fetched while Postgres is away is another worker's as soon as this one ends, and not only when its ack wait is over.
+func TestSIGTERMGivesBackWhatPostgresHasNotJudged(t *testing.T) {
+	b := setup(t)
+	id := b.webhook(t, "orders", "nats")
+	line, env := b.databaseLine(t)
+	published(t, b.application, id, "first")
+	w := b.worker(t, env)
+	b.arrived(t, "first")
+	b.settled(t)
+	line.Refuse(true)
+	line.Cut()
+	events := names("event", 3)
+	for _, event := range events {
+		published(t, b.application, id, event)
+	}
+	require.Eventually(t, func() bool {
+		_, pending := b.consumer(t, b.NATS.URL())
+		return pending == len(events)
+	}, patience, 10*time.Millisecond)
+	require.NoError(t, w.Stop())
+
+	b.worker(t)
+	b.arrived(t, append(events, "first")...)
+	b.settled(t)
+}
+
 // Whoever asks a second time does not want to wait for endpoints. It is then as if the worker had been killed.
 func TestASecondSignalEndsAWorkerAtOnceAndLosesNothing(t *testing.T) {
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {

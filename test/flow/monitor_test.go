@@ -18,6 +18,7 @@ import (
 
 	"rule_engine/test/endpoint"
 	"rule_engine/test/process"
+	"rule_engine/test/system"
 	"rule_engine/test/worker"
 )
 
@@ -174,6 +175,23 @@ func TestAWrongConfigurationEndsTheStartInOneLine(t *testing.T) {
 		require.True(t, strings.HasPrefix(log, c[0]+": "), log)
 		require.NotContains(t, log, "\n")
 		require.NotContains(t, log, "hunter2")
+	}
+}
+
+func TestARoleThatNoWorkerCanServeUnderEndsTheStartInOneLine(t *testing.T) {
+	b := setup(t)
+	for _, c := range []struct{ statement, says string }{
+		{"ALTER ROLE " + system.Carrier + " SET default_transaction_isolation = 'repeatable read'", "default_transaction_isolation = 'read committed'"},
+		{"REVOKE rule_engine_worker FROM " + system.Carrier, "grant it rule_engine_worker"},
+	} {
+		b.must(t, c.statement)
+		p := b.worker(t)
+		require.ErrorContains(t, p.Wait(patience), "exit status 2", c)
+		log := p.Log()
+		require.True(t, strings.HasPrefix(log, "DATABASE_URL: "), log)
+		require.Contains(t, log, c.says)
+		require.NotContains(t, log, "\n")
+		b.must(t, "ALTER ROLE "+system.Carrier+" RESET ALL")
 	}
 }
 

@@ -82,6 +82,7 @@ FROM (VALUES
     ($$UPDATE rule_webhooks SET updated_at = NULL$$),
     ($$UPDATE rule_webhooks SET changed_xid = NULL$$),
     ($$UPDATE rule_webhooks SET webhook_id = webhook_id + 1$$),
+    ($$INSERT INTO rule_webhooks (webhook_id, webhook_name, webhook_url) VALUES (0, 'zero', 'https://example.com')$$),
     ($$UPDATE rule_webhooks SET nats_config_id = 0$$),
     ($$UPDATE rule_webhooks SET nats_subject = ''$$),
     ($$UPDATE rule_webhooks SET nats_subject = 'a..b'$$),

@@ -59,7 +59,7 @@ func (w *worker) carry(e *event, m message, from slots) {
 
 	inHand, err := w.windows.take(w.taking, e.webhookID)
 	if err != nil {
-		w.nak(e, 0)
+		w.putAside(e, err)
 		return
 	}
 	lay := sync.OnceFunc(func() { w.windows.put(e.webhookID) })
@@ -247,15 +247,17 @@ func (w *worker) ack(ctx context.Context, messages []jetstream.Msg) ([]bool, err
 }
 
 // putAside is for an event that got no verdict. It is never acked: when the
-// process ends it stays for another one, else it comes back in a while.
+// process ends another one may have it at once, else it comes back in a while.
 func (w *worker) putAside(e *event, err error) {
+	wait := setAside
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return
+		wait = 0
+	} else {
+		slog.Error("the database refused what it was told", "path", e.path(), "webhook_id", e.webhookID,
+			"message_id", e.messageID, "sequence", e.sequence, "error", oneLine(err.Error()))
 	}
-	slog.Error("the database refused what it was told", "path", e.path(), "webhook_id", e.webhookID,
-		"message_id", e.messageID, "sequence", e.sequence, "error", oneLine(err.Error()))
 	if e.msg != nil {
-		w.nak(e, setAside)
+		w.nak(e, wait)
 	}
 }
 

@@ -29,6 +29,8 @@ func (c *config) refusedBy(pg *pgconn.PgError, connected bool) error {
 	switch code := pg.Code; {
 	case connected && code == "42501":
 		return wrong("DATABASE_URL", "names a role without rights (%s); grant it rule_engine_worker", pg.Message)
+	case connected && code == "25001":
+		return wrong("DATABASE_URL", "leads to sessions that work otherwise (%s); ALTER ROLE ... SET default_transaction_isolation = 'read committed' mends it", pg.Message)
 	case connected:
 		return nil
 	case strings.HasPrefix(code, "28"), code == "3D000", code == "42501":

@@ -50,7 +50,7 @@ export async function carry(w, { e, told }, from) {
   let aside = false;
   w.load.add(e.body.length);
   try {
-    inHand = await taken(w, e);
+    inHand = await w.windows.take(w.taking, e.webhookID);
     aside = !inHand && w.siding.enter(e.body.length);
     if (aside) free();
     const unsent = once(() => { if (inHand) w.windows.unsent(e.webhookID); });
@@ -81,20 +81,6 @@ export async function carry(w, { e, told }, from) {
     free();
     if (inHand) lay();
     if (aside) w.siding.leave(e.body.length);
-  }
-}
-
-/**
- * Waits until the event may be in hand, or is too many.
- * @param {Worker} w
- * @param {Event} e
- */
-async function taken(w, e) {
-  try {
-    return await w.windows.take(w.taking, e.webhookID);
-  } catch (err) {
-    e.msg?.nak();
-    throw err;
   }
 }
 
@@ -229,12 +215,15 @@ async function settle(w, e, v) {
 
 /**
  * Is for an event that got no verdict. It is never acked: when the process ends
- * it stays for another one, else it comes back in a while.
+ * another one may have it at once, else it comes back in a while.
  * @param {Event} e
  * @param {unknown} err
  */
 function putAside(e, err) {
-  if (err instanceof Ended) return;
+  if (err instanceof Ended) {
+    e.msg?.nak();
+    return;
+  }
   log.error({ path: e.path, webhook_id: e.webhookID, message_id: e.messageID, sequence: e.sequence, error: said(err) },
     "the database refused what it was told");
   e.msg?.nak(setAside);

@@ -34,8 +34,9 @@ const poolerRefuses = "unsupported startup parameter";
 function refusedBy(err, cfg) {
   const { code = "", message } = err;
   if (!unconnected.has(err)) {
-    if (code !== "42501") return undefined;
-    return wrong("DATABASE_URL", `names a role without rights (${message}); grant it rule_engine_worker`);
+    if (code === "42501") return wrong("DATABASE_URL", `names a role without rights (${message}); grant it rule_engine_worker`);
+    if (code !== "25001") return undefined;
+    return wrong("DATABASE_URL", `leads to sessions that work otherwise (${message}); ALTER ROLE ... SET default_transaction_isolation = 'read committed' mends it`);
   }
   if (code.startsWith("28") || ["3D000", "42501"].includes(code)) {
     return wrong("DATABASE_URL", `is refused by the server: ${message}`);
