@@ -42,17 +42,33 @@ BEGIN
         PERFORM @extschema@._rule_check_range(NEW.webhook_id, 1, 2147483647, 'webhook_id');
     END IF;
     PERFORM @extschema@._rule_check_present(NEW.updated_at IS NOT NULL, 'updated_at');
-    NEW.changed_xid := pg_current_xact_id();
     RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_webhooks_check() IS
-    'Internal trigger: validates a webhook, keeps updated_at and the mark by which workers see the change.';
+    'Internal trigger: validates a webhook and keeps updated_at.';
 
 -- BEFORE a CHECK or NOT NULL can print the row.
 CREATE OR REPLACE TRIGGER rule_webhooks_check
     BEFORE INSERT OR UPDATE ON @extschema@.rule_webhooks
     FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_check();
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_mark()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.changed_xid := pg_current_xact_id();
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_webhooks_mark() IS
+    'Internal trigger: keeps the mark by which workers see a change.';
+
+-- Always: a replication role changes what workers know, too.
+CREATE OR REPLACE TRIGGER rule_webhooks_mark
+    BEFORE INSERT OR UPDATE ON @extschema@.rule_webhooks
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_mark();
+ALTER TABLE @extschema@.rule_webhooks ENABLE ALWAYS TRIGGER rule_webhooks_mark;
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_gone()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -75,6 +91,7 @@ COMMENT ON FUNCTION @extschema@._rule_webhooks_gone() IS
 CREATE OR REPLACE TRIGGER rule_webhooks_gone
     AFTER DELETE ON @extschema@.rule_webhooks
     FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_gone();
+ALTER TABLE @extschema@.rule_webhooks ENABLE ALWAYS TRIGGER rule_webhooks_gone;
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_truncate()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

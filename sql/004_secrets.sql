@@ -46,6 +46,7 @@ COMMENT ON FUNCTION @extschema@._rule_webhook_secrets_mark() IS
 CREATE OR REPLACE TRIGGER rule_webhook_secrets_mark
     AFTER INSERT OR UPDATE OR DELETE ON @extschema@.rule_webhook_secrets
     FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhook_secrets_mark();
+ALTER TABLE @extschema@.rule_webhook_secrets ENABLE ALWAYS TRIGGER rule_webhook_secrets_mark;
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_webhook_secret_set(
     p_webhook_id integer, p_secret_name text, p_secret_value text DEFAULT NULL)

@@ -14,3 +14,4 @@ COMMENT ON FUNCTION @extschema@._rule_webhooks_deleted() IS
 CREATE OR REPLACE TRIGGER rule_webhooks_deleted
     AFTER DELETE ON @extschema@.rule_webhooks
     FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_deleted();
+ALTER TABLE @extschema@.rule_webhooks ENABLE ALWAYS TRIGGER rule_webhooks_deleted;

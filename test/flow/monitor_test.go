@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/endpoint"
+	"rule_engine/test/natsserver"
 	"rule_engine/test/process"
 	"rule_engine/test/system"
 	"rule_engine/test/worker"
@@ -103,6 +104,19 @@ func TestAFrozenPostgresIsNoReadyOne(t *testing.T) {
 	thaw := b.freeze(t)
 	becomes(t, w, "/readyz", http.StatusServiceUnavailable, "the database does not answer\n")
 	thaw()
+	becomes(t, w, "/readyz", http.StatusOK)
+}
+
+func TestAFrozenNATSIsNoReadyOne(t *testing.T) {
+	t.Parallel()
+	nats := natsserver.RunProcess(t)
+	b := bundleOf(t, system.RunWith(t, nats.URL()))
+	published(t, b.application, b.webhook(t, "orders", "nats"), "first") // makes the stream
+	w := b.worker(t, "METRICS_ADDR=127.0.0.1:0")
+	becomes(t, w, "/readyz", http.StatusOK)
+	require.NoError(t, nats.Freeze())
+	becomes(t, w, "/readyz", http.StatusServiceUnavailable, "the stream WEBHOOKS is out of reach\n")
+	require.NoError(t, nats.Thaw())
 	becomes(t, w, "/readyz", http.StatusOK)
 }
 

@@ -205,7 +205,7 @@ UPDATE rule_webhooks SET queue_max_events = 9223372036854775807, queue_max_bytes
 UPDATE rule_engine_settings SET queue_max_events = 9223372036854775807, queue_max_bytes = 9223372036854775807;
 SELECT rule_webhook_enqueue(:id, '{}') IS NOT NULL AS queued;
 SELECT rule_engine_maintain() -> 'success' AS maintained;
-SELECT webhook_id, waiting_events, alarm FROM rule_webhook_queue_fill ORDER BY 1;
+SELECT webhook_id > 0 AS of_webhook, waiting_events, alarm FROM rule_webhook_queue_fill ORDER BY 1;
 DELETE FROM rule_webhook_queue;
 UPDATE rule_webhooks SET queue_max_events = NULL, queue_max_bytes = NULL WHERE webhook_id = :id;
 UPDATE rule_engine_settings SET queue_max_events = NULL, queue_max_bytes = NULL;

@@ -42,6 +42,21 @@ SELECT rule_webhook_delete(:gone) AS deleted;
 SELECT webhook_id = :gone AS gone, webhook_name, url, enabled FROM rule_worker_endpoints(:'mark');
 SELECT count(*) FROM rule_worker_endpoints('9000000:9000000:') WHERE url = '' AND webhook_id = :gone;
 DELETE FROM rule_webhook_deletions;
+-- Also what a replication role, or a repair under its name, has changed.
+INSERT INTO rule_webhooks (webhook_id, webhook_name, webhook_url) VALUES (:gone, 'replica', 'https://example.com/replica');
+SELECT mark AS mark FROM rule_worker_endpoints() LIMIT 1 \gset
+SET session_replication_role = replica;
+UPDATE rule_webhooks SET webhook_url = 'https://example.com/other' WHERE webhook_id = :gone;
+SELECT webhook_name, url FROM rule_worker_endpoints(:'mark');
+SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
+INSERT INTO rule_webhook_secrets (webhook_id, secret_name, secret) VALUES (:gone, 's', 'whsec_' || repeat('A', 32));
+SELECT webhook_name, cardinality(secrets) AS secrets FROM rule_worker_endpoints(:'mark');
+SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
+DELETE FROM rule_webhooks WHERE webhook_id = :gone;
+RESET session_replication_role;
+SELECT webhook_id = :gone AS gone, url FROM rule_worker_endpoints(:'mark');
+SELECT count(*) AS secrets FROM rule_webhook_secrets;
+DELETE FROM rule_webhook_deletions;
 -- A mark from beyond our time is of no use: everything comes again. Nor is one of another run of the server, which its xmin says.
 SELECT webhook_name FROM rule_worker_endpoints('9000000:9000000:');
 SELECT webhook_name FROM rule_worker_endpoints('1:18446744073709551615:18446744073709551614');

@@ -20,6 +20,8 @@ const (
 	maxAckPending = 100_000
 	// fetchWait bounds a request that finds nothing, and so the end of the process.
 	fetchWait = time.Second
+	// lateBy is how much later than that the server's word about it may come.
+	lateBy    = 500 * time.Millisecond
 	apiWait   = 5 * time.Second
 	lookAgain = 500 * time.Millisecond
 )
@@ -221,6 +223,7 @@ func difference(want, have jetstream.ConsumerConfig) string {
 
 // fetch asks for at most n messages and sets each on its way as it comes.
 func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error) {
+	asked := time.Now()
 	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return 0, err
@@ -243,5 +246,14 @@ func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error
 		w.stats.pending.Store(0)
 		w.backlog.over()
 	}
-	return taken, batch.Error()
+	if err := batch.Error(); err != nil {
+		return taken, err
+	}
+	// The library says nothing about a request that the server has not answered.
+	if taken < n && time.Since(asked) > fetchWait+lateBy {
+		if err := w.link.nc.Load().FlushTimeout(2 * time.Second); err != nil {
+			return taken, fmt.Errorf("nats does not answer the request for messages: %w", err)
+		}
+	}
+	return taken, nil
 }
