@@ -11,6 +11,7 @@ import (
 type batcher[Q, A any] struct {
 	waiting chan asked[Q, A]
 	call    func(context.Context, []Q) ([]A, error)
+	lanes   int
 	most    int
 	enough  int
 	size    func(Q) int // of what a question carries
@@ -26,7 +27,7 @@ type answered[A any] struct {
 	err    error
 }
 
-// lanes is how many round trips of one kind are under way at a time: a second
+// lanes is how many round trips of most kinds are under way at a time: a second
 // one travels while the first waits for Postgres' disk. Under load it is worth
 // its own flush only when enough questions wait: two that halve the questions
 // between them cost twice as much as one.
@@ -39,13 +40,13 @@ const (
 	hangs = 100 * time.Millisecond
 )
 
-func newBatcher[Q, A any](most, enough int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
-	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, most: most, enough: enough, size: size}
+func newBatcher[Q, A any](lanes, most, enough int, size func(Q) int, call func(context.Context, []Q) ([]A, error)) *batcher[Q, A] {
+	return &batcher[Q, A]{waiting: make(chan asked[Q, A], most), call: call, lanes: lanes, most: most, enough: enough, size: size}
 }
 
 // run serves until ctx ends.
 func (b *batcher[Q, A]) run(ctx context.Context) {
-	back := make(chan struct{}, lanes)
+	back := make(chan struct{}, b.lanes)
 	var batch []asked[Q, A]
 	bytes, away := 0, 0
 	last := 0 // questions in the latest call
@@ -62,7 +63,7 @@ func (b *batcher[Q, A]) run(ctx context.Context) {
 			}
 		}
 		quiet := last <= few
-		if len(batch) > 0 && (away == 0 || away < lanes && (full || quiet || len(batch) >= b.enough)) {
+		if len(batch) > 0 && (away == 0 || away < b.lanes && (full || quiet || len(batch) >= b.enough)) {
 			away++
 			last = len(batch)
 			late.Reset(hangs)

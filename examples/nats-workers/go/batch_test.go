@@ -20,7 +20,7 @@ func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
 		defer cancel()
 		gate := make(chan struct{})
 		var calls atomic.Int32
-		b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
+		b := newBatcher(lanes, 64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
 			calls.Add(1)
 			<-gate
 			return q, nil
@@ -46,7 +46,7 @@ func TestQuestionsDoNotWaitForACallThatHangs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var calls atomic.Int32
-		b := newBatcher(64, 32, nothing, func(ctx context.Context, q []int) ([]int, error) {
+		b := newBatcher(lanes, 64, 32, nothing, func(ctx context.Context, q []int) ([]int, error) {
 			if calls.Add(1) == 1 {
 				<-ctx.Done()
 			}
@@ -77,7 +77,7 @@ func TestASecondCallIsMadeForEnoughQuestionsOrWhenThereIsLittleToDo(t *testing.T
 			synctest.Test(t, func(t *testing.T) {
 				gate := make(chan struct{})
 				var calls atomic.Int32
-				b := newBatcher(64, 8, nothing, func(_ context.Context, q []int) ([]int, error) {
+				b := newBatcher(lanes, 64, 8, nothing, func(_ context.Context, q []int) ([]int, error) {
 					calls.Add(1)
 					<-gate
 					return q, nil
@@ -109,7 +109,7 @@ func TestASecondCallIsMadeForEnoughQuestionsOrWhenThereIsLittleToDo(t *testing.T
 
 func TestOneQuestionThatIsRefusedDoesNotFailTheOthers(t *testing.T) {
 	refused := errors.New("refused")
-	b := newBatcher(64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(lanes, 64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
 		if slices.Contains(q, 13) {
 			return nil, refused
 		}
@@ -158,7 +158,7 @@ func nothing(int) int { return 0 }
 func TestTheBytesOfABatchAreBounded(t *testing.T) {
 	first := make(chan struct{})
 	var largest atomic.Int64
-	b := newBatcher(64, 64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
+	b := newBatcher(lanes, 64, 64, func(q int) int { return q }, func(_ context.Context, q []int) ([]int, error) {
 		<-first // all the others gather behind the first ones
 		bytes := 0
 		for _, n := range q {

@@ -34,9 +34,9 @@ type database struct {
 
 func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
 	pc := cfg.database.Copy()
-	// The lanes of admit for either way to read the stream, and of report, claim, endpoints, heartbeat and maintenance, one
-	// more each for the second calls that ask for a payload.
-	pc.MaxConns = 3*lanes + 5
+	// The lanes of admit for either way to read the stream and for what makes way, and of report, claim, endpoints, heartbeat
+	// and maintenance, one more each for the second calls that ask for a payload.
+	pc.MaxConns = 3*lanes + 6
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 5 * time.Second
 	}

@@ -59,8 +59,11 @@ func (w *worker) judge(e *event, m message, aside bool, unsent, free func()) (ve
 // ask asks once, and once more with the payload where the answer wants it.
 func (w *worker) ask(e *event, m *message) (verdict, error) {
 	admits := w.admits
-	if e.early() {
+	switch {
+	case e.early():
 		admits = w.early
+	case m.Overflow:
+		admits = w.overflow
 	}
 	v, err := admits.ask(w.asking, *m)
 	if err == nil && v.verdict == "payload" && m.Payload == nil {

@@ -39,7 +39,7 @@ func judging(t *testing.T, answer func(message) verdict) (w *worker, stop func()
 	w.taking, stop = context.WithCancel(t.Context())
 	asking, give := outlive(w.taking, askFor)
 	w.asking = asking
-	w.admits = newBatcher(1, 1, message.size, func(_ context.Context, all []message) (v []verdict, err error) {
+	w.admits = newBatcher(lanes, 1, 1, message.size, func(_ context.Context, all []message) (v []verdict, err error) {
 		for _, m := range all {
 			v = append(v, answer(m))
 		}

@@ -32,10 +32,11 @@ type worker struct {
 	lease     time.Duration
 	settings  settings
 
-	admits  *batcher[message, verdict]
-	early   *batcher[message, verdict] // for what must not wait for a backlog to be judged
-	reports *batcher[attempt, verdict]
-	acks    *batcher[jetstream.Msg, bool]
+	admits   *batcher[message, verdict]
+	early    *batcher[message, verdict] // for what must not wait for a backlog to be judged
+	overflow *batcher[message, verdict] // makes way for others, in the database as well
+	reports  *batcher[attempt, verdict]
+	acks     *batcher[jetstream.Msg, bool]
 
 	link            link      // to NATS
 	missed          time.Time // when the stream was last missing
@@ -93,12 +94,14 @@ func (w *worker) run(ctx context.Context) error {
 		defer cancel()
 	}
 
-	w.admits = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
-	w.early = newBatcher(mostAdmitted, w.cfg.batch, message.size, w.db.admit)
-	w.reports = newBatcher(2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
-	w.acks = newBatcher(mostAcked, 1, func(jetstream.Msg) int { return 0 }, w.ack)
+	w.admits = newBatcher(lanes, mostAdmitted, w.cfg.batch, message.size, w.db.admit)
+	w.early = newBatcher(lanes, mostAdmitted, w.cfg.batch, message.size, w.db.admit)
+	w.overflow = newBatcher(1, mostAdmitted, w.cfg.batch, message.size, w.db.admit)
+	w.reports = newBatcher(lanes, 2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
+	w.acks = newBatcher(lanes, mostAcked, 1, func(jetstream.Msg) int { return 0 }, w.ack)
 	go w.admits.run(w.telling)
 	go w.early.run(w.telling)
+	go w.overflow.run(w.telling)
 	go w.reports.run(w.telling)
 	go w.acks.run(w.telling)
 	go w.endpoints.run(w.telling, time.Duration(w.settings.EndpointsMS)*time.Millisecond)

@@ -1,7 +1,7 @@
 import { Ended, onEnd } from "./context.js";
 import { mostBatch } from "./load.js";
 
-// How many round trips of one kind are under way at a time: a second one gathers
+// How many round trips of most kinds are under way at a time: a second one gathers
 // and travels while the first waits for Postgres' disk.
 export const lanes = 2;
 
@@ -19,12 +19,14 @@ export class Batcher {
 
   /**
    * @param {AbortSignal} signal ends it
+   * @param {number} lanes
    * @param {number} most
    * @param {(q: Q) => number} size of what a question carries
    * @param {(signal: AbortSignal, questions: Q[]) => Promise<A[]>} call
    */
-  constructor(signal, most, size, call) {
+  constructor(signal, lanes, most, size, call) {
     this.signal = signal;
+    this.lanes = lanes;
     this.most = most;
     this.size = size;
     this.call = call;
@@ -55,7 +57,7 @@ export class Batcher {
   }
 
   #pump() {
-    if (this.#soon || this.#running >= lanes || this.#waiting.length === 0) return;
+    if (this.#soon || this.#running >= this.lanes || this.#waiting.length === 0) return;
     this.#soon = true;
     // What arrived from NATS in one packet asks in one batch.
     setImmediate(() => {

@@ -70,7 +70,7 @@ export const isHeld = (v) => v.verdict === "queued" || v.verdict === "wait" && v
  * @param {Told} told
  */
 async function ask(w, e, told) {
-  const admits = e.msg instanceof Early ? w.early : w.admits;
+  const admits = e.msg instanceof Early ? w.early : told.overflow ? w.overflow : w.admits;
   const v = await admits.ask(w.asking, told);
   if (v.verdict !== "payload" || told.payload) return v;
   return admits.ask(w.asking, { ...told, payload: encoded(e.body), repeated: v.repeated });

@@ -1,5 +1,5 @@
 import { Backlog } from "./backlog.js";
-import { Batcher } from "./batch.js";
+import { Batcher, lanes } from "./batch.js";
 import { Busy } from "./busy.js";
 import * as calls from "./calls.js";
 import { ClockWatch } from "./clock.js";
@@ -81,11 +81,13 @@ export class Worker {
     this.windows = new Windows(cfg.batch, this.siding);
     this.endpoints = new Endpoints(db, this.held, this.windows);
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled
-    const admitting = () => new Batcher(this.telling, calls.mostAdmitted, sizeOf,
+    /** @param {number} lanes */
+    const admitting = (lanes) => new Batcher(this.telling, lanes, calls.mostAdmitted, sizeOf,
       (signal, /** @type {import("./carry.js").Told[]} */ some) => calls.admit(db, signal, some));
-    this.admits = admitting();
-    this.early = admitting(); // for what must not wait for a backlog to be judged
-    this.reports = new Batcher(this.telling, 2 * cfg.batch, sizeOf,
+    this.admits = admitting(lanes);
+    this.early = admitting(lanes); // for what must not wait for a backlog to be judged
+    this.overflow = admitting(1); // what makes way for others does so in the database as well
+    this.reports = new Batcher(this.telling, lanes, 2 * cfg.batch, sizeOf,
       (signal, /** @type {import("./report.js").Attempt[]} */ some) => calls.report(db, signal, some));
   }
 
