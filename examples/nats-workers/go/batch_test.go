@@ -15,30 +15,35 @@ import (
 )
 
 func TestQuestionsThatWaitTogetherTravelTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		gate := make(chan struct{})
-		var calls atomic.Int32
-		b := newBatcher(lanes, 64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
-			calls.Add(1)
-			<-gate
-			return q, nil
-		})
-		go b.run(ctx)
-		var all sync.WaitGroup
-		for i := range 50 {
-			all.Go(func() {
-				a, err := b.ask(ctx, i)
-				require.NoError(t, err)
-				require.Equal(t, i, a)
-			})
-			synctest.Wait() // each lane has begun its first call with one question
-		}
-		close(gate)
-		all.Wait()
-		require.LessOrEqual(t, calls.Load(), int32(2*lanes))
+	for _, most := range []int{1, lanes} {
+		synctest.Test(t, func(t *testing.T) { travelTogether(t, most) })
+	}
+}
+
+func travelTogether(t *testing.T, most int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	gate := make(chan struct{})
+	var calls atomic.Int32
+	b := newBatcher(most, 64, 1, nothing, func(_ context.Context, q []int) ([]int, error) {
+		calls.Add(1)
+		<-gate
+		return q, nil
 	})
+	go b.run(ctx)
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			a, err := b.ask(ctx, i)
+			require.NoError(t, err)
+			require.Equal(t, i, a)
+		})
+		synctest.Wait() // each lane has begun its first call with one question
+	}
+	require.EqualValues(t, most, calls.Load())
+	close(gate)
+	all.Wait()
+	require.LessOrEqual(t, calls.Load(), int32(2*most))
 }
 
 func TestQuestionsDoNotWaitForACallThatHangs(t *testing.T) {

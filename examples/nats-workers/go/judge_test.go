@@ -39,16 +39,37 @@ func judging(t *testing.T, answer func(message) verdict) (w *worker, stop func()
 	w.taking, stop = context.WithCancel(t.Context())
 	asking, give := outlive(w.taking, askFor)
 	w.asking = asking
-	w.admits = newBatcher(lanes, 1, 1, message.size, func(_ context.Context, all []message) (v []verdict, err error) {
+	w.admits = lane(t, answer)
+	t.Cleanup(func() { stop(); give() })
+	return w, stop
+}
+
+func lane(t *testing.T, answer func(message) verdict) *batcher[message, verdict] {
+	b := newBatcher(lanes, 1, 1, message.size, func(_ context.Context, all []message) (v []verdict, err error) {
 		for _, m := range all {
 			v = append(v, answer(m))
 		}
 		return v, nil
 	})
 	running, end := context.WithCancel(t.Context())
-	go w.admits.run(running)
-	t.Cleanup(func() { stop(); give(); end() })
-	return w, stop
+	go b.run(running)
+	t.Cleanup(end)
+	return b
+}
+
+func TestWhatMakesWayIsJudgedInALaneOfItsOwn(t *testing.T) {
+	w, _ := judging(t, func(message) verdict { return verdict{verdict: "deliver"} })
+	w.early = lane(t, func(message) verdict { return verdict{verdict: "drop"} })
+	w.overflow = lane(t, func(message) verdict { return verdict{verdict: "queued"} })
+	for _, c := range []struct {
+		msg      jetstream.Msg
+		overflow bool
+		verdict  string
+	}{{stored{}, false, "deliver"}, {stored{}, true, "queued"}, {&early{}, false, "drop"}, {&early{}, true, "drop"}} {
+		v, err := w.judge(&event{msg: c.msg}, message{Overflow: c.overflow}, false, func() {}, func() {})
+		require.NoError(t, err)
+		require.Equal(t, c.verdict, v.verdict)
+	}
 }
 
 // stored is a message of the stream.

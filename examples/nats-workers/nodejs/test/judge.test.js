@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { Early } from "../early.js";
 import { away, beingTaken, isHeld, judge, tooMany } from "../judge.js";
 import { Siding } from "../siding.js";
 import { golden } from "./golden.js";
@@ -36,6 +37,16 @@ async function judged(answers, { over = false, aside = false } = {}) {
   const verdict = await judge(w, e, told, aside, () => { seen.unsent++; }, () => { seen.freed++; });
   return { verdict: verdict.verdict, ...seen };
 }
+
+test("what makes way is judged in a lane of its own", async () => {
+  const lane = (/** @type {string} */ verdict) => ({ ask: async () => ({ verdict }) });
+  const w = /** @type {any} */ ({ admits: lane("deliver"), early: lane("drop"), overflow: lane("queued") });
+  const early = Object.create(Early.prototype);
+  for (const [msg, overflow, verdict] of [[{}, undefined, "deliver"], [{}, true, "queued"], [early, undefined, "drop"], [early, true, "drop"]]) {
+    const told = /** @type {any} */ ({ overflow });
+    assert.equal((await judge(w, /** @type {any} */ ({ msg }), told, false, () => {}, () => {})).verdict, verdict);
+  }
+});
 
 const wait = (/** @type {string} */ reason, more = {}) => ({ verdict: "wait", reason, wait: 0, ...more });
 const deliver = { verdict: "deliver" };
