@@ -2,6 +2,7 @@ import pg from "pg";
 
 import { Backoff } from "./backoff.js";
 import { lanes } from "./batch.js";
+import { cancel } from "./cancel.js";
 import { Ended, onEnd } from "./context.js";
 import { LostCalls } from "./lostcalls.js";
 import { Outage } from "./outage.js";
@@ -26,6 +27,8 @@ export class Database {
   /** Quoted; "" before it is looked up. */
   #schema = "";
   #outage = new Outage();
+  /** Those that are under way. @type {Set<Promise<void>>} */
+  #cancels = new Set();
   /** Whether claim may be told what there is room for: hello says so. */
   claimRoom = false;
   lost = new LostCalls();
@@ -111,6 +114,7 @@ export class Database {
     const broken = /** @type {Promise<never>} */ (new Promise((_, no) => { reject = no; }));
     const end = (/** @type {Error} */ err) => {
       cut = err;
+      if (client) this.#cancel(client);
       reject(err);
     };
     const timer = setTimeout(() => end(new Error(`no answer within ${ms / 1000} s`)), ms);
@@ -154,8 +158,15 @@ export class Database {
     return this.#schema;
   }
 
+  /** @param {pg.PoolClient} client */
+  #cancel(client) {
+    const cancelled = cancel(client).finally(() => this.#cancels.delete(cancelled));
+    this.#cancels.add(cancelled);
+  }
+
+  /** Ends what was cut short by the end of the worker. */
   async close() {
-    await this.pool.end();
+    await Promise.all(this.#cancels);
   }
 }
 

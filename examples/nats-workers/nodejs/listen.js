@@ -1,5 +1,6 @@
 import pg from "pg";
 
+import { cancel } from "./cancel.js";
 import { Complaint } from "./complaint.js";
 import { Ended, onEnd, sleep } from "./context.js";
 import { said } from "./text.js";
@@ -208,17 +209,21 @@ export class Listener {
 }
 
 /** @param {pg.Client} client @param {string} text @param {unknown[]} [values] */
-const ask = (client, text, values) => bounded(client.query(text, values), listenTimeout);
+const ask = (client, text, values) => bounded(client.query(text, values), listenTimeout, () => void cancel(client));
 
 /**
  * @template T
  * @param {Promise<T>} promise
  * @param {number} ms
+ * @param {() => void} [late]
  * @returns {Promise<T>}
  */
-function bounded(promise, ms) {
+function bounded(promise, ms, late = () => {}) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
+    const timer = setTimeout(() => {
+      late();
+      reject(new Error(`no answer within ${ms / 1000} s`));
+    }, ms);
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

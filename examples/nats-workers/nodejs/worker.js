@@ -118,6 +118,7 @@ export class Worker {
     await beating;
     await lastHeartbeat(this);
     await this.link.close();
+    await this.db.close();
     const failed = ended.find(Boolean);
     if (failed) throw failed;
   }
