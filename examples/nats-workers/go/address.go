@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"regexp"
 	"syscall"
 )
 
@@ -22,6 +24,30 @@ func (g guard) control(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("port 0 is no port")
 	}
 	return g.check(to.Addr())
+}
+
+var (
+	localhost = regexp.MustCompile(`(?i)^(.+\.)?localhost\.?$`)
+	hostName  = regexp.MustCompile(`^[\w-]+(\.[\w-]+)*\.?$`)
+	number    = regexp.MustCompile(`(?i)(^|\.)([0-9]+|0x[0-9a-f]*)\.?$`) // as the URL standard tells it from a name
+)
+
+// unresolved checks of an endpoint, host and port, what can be told where somebody else looks up its name.
+func (g guard) unresolved(endpoint string) error {
+	host, port, err := net.SplitHostPort(endpoint)
+	if err != nil || !isPort(port) {
+		return fmt.Errorf("port %s is no port", port)
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return g.check(a)
+	}
+	switch {
+	case localhost.MatchString(host):
+		return g.check(netip.AddrFrom4([4]byte{127, 0, 0, 1})) // wherever it is looked up (RFC 6761)
+	case !hostName.MatchString(host), number.MatchString(host):
+		return fmt.Errorf("host %s is neither a name nor an address in its usual form", host)
+	}
+	return nil
 }
 
 func (g guard) check(a netip.Addr) error {

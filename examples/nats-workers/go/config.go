@@ -47,6 +47,7 @@ type config struct {
 	consumer string // names this process, not the JetStream consumer
 	batch    int
 	allow    []netip.Prefix
+	proxy    *proxy // nil: none
 	doStream bool
 	doQueue  bool
 
@@ -70,7 +71,7 @@ func readConfig(getenv func(string) string) (*config, error) {
 		consumer: get("CONSUMER_NAME", ownName()),
 	}
 	steps := []func(func(string, string) string) error{
-		c.readSources, c.readDatabase, c.readNames, c.readBatch, c.readNetworks, c.readNATS, c.readMonitoring,
+		c.readSources, c.readDatabase, c.readNames, c.readBatch, c.readNetworks, c.readProxy, c.readNATS, c.readMonitoring,
 	}
 	for _, step := range steps {
 		if err := step(get); err != nil {
@@ -253,6 +254,11 @@ func (c *config) readMonitoring(get func(string, string) string) error {
 	return nil
 }
 
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
+}
+
 func (c *config) readNATS(get func(string, string) string) error {
 	c.natsURL = get("NATS_URL", "")
 	if c.natsURL == "" && c.doStream {
@@ -273,7 +279,7 @@ func (c *config) readNATS(get func(string, string) string) error {
 		if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 			return wrong("NATS_URL", "is no address; it takes nats://host:4222, several with commas")
 		}
-		if port, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || port < 1 || port > 65535) {
+		if u.Port() != "" && !isPort(u.Port()) {
 			return wrong("NATS_URL", "has a port that is none; it takes a number from 1 to 65535")
 		}
 		switch u.Scheme {

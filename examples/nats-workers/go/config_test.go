@@ -29,6 +29,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	require.Equal(t, 64, c.batch)
 	require.NotEmpty(t, c.consumer)
 	require.Empty(t, c.allow)
+	require.Nil(t, c.proxy)
 	require.True(t, c.doStream)
 	require.True(t, c.doQueue)
 	require.Empty(t, c.metricsAddr)
@@ -112,6 +113,21 @@ func TestAWrongConfigurationIsOneLineThatNamesTheVariable(t *testing.T) {
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"},
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"},
 		{"WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "::ffff:0:0/95"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "https://u:hunter2@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "socks5://u:hunter2@h:1080"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "u:hunter2@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "hunter2:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http:u:hunter2@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:12/hunter2@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:12?hunter2@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:12#hunter2@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2%zz@h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@h:0"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@h:65536"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@h h:3128"},
+		{"WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:" + digits},
 		{"WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"},
 		{"METRICS_ADDR", "METRICS_ADDR", "9464"},
 		{"METRICS_ADDR", "METRICS_ADDR", "127.0.0.1:http"},
@@ -162,6 +178,24 @@ func TestANetworkOfMappedAddressesOpensThemAsIPv4(t *testing.T) {
 	}
 	for _, address := range []string{"127.0.0.2", "::ffff:172.16.0.1"} {
 		require.Error(t, g.check(netip.MustParseAddr(address)), address)
+	}
+}
+
+func TestAProxyHasAnAddressAndCredentials(t *testing.T) {
+	for text, address := range map[string]string{
+		"http://proxy.corp:3128": "proxy.corp:3128", "HTTP://proxy.corp/": "proxy.corp:80", " http://[::1]:3128/ ": "[::1]:3128",
+	} {
+		c, err := readConfig(environment("WEBHOOK_PROXY", text, "HTTP_PROXY", "http://another:1"))
+		require.NoError(t, err, text)
+		require.Equal(t, address, c.proxy.address)
+		require.Empty(t, c.proxy.header["Proxy-Authorization"])
+	}
+	for text, credentials := range map[string]string{
+		"http://u:p%40%2F%3A@h:1": "Basic dTpwQC86", "http://u@h:1": "Basic dTo=", "http://u:p@ss@h:1": "Basic dTpwQHNz",
+	} {
+		c, err := readConfig(environment("WEBHOOK_PROXY", text))
+		require.NoError(t, err, text)
+		require.Equal(t, []string{credentials}, c.proxy.header["Proxy-Authorization"])
 	}
 }
 

@@ -59,14 +59,18 @@ type sender struct {
 	inFlight  atomic.Int64
 }
 
-func newSender(inFlight int, g guard) *sender {
-	d := &dialer{net.Dialer{Control: g.control}}
+// newSender makes one that goes through the proxy where there is one.
+func newSender(inFlight int, g guard, via *proxy) *sender {
+	d := &dialer{(&net.Dialer{Control: g.control}).DialContext}
+	if via != nil {
+		d.reach = (&tunnels{proxy: via, guard: g}).DialContext
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &sender{
 		slots: make(chan struct{}, inFlight),
 		transport: &http.Transport{
-			Proxy:                  nil, // a proxy would be dialled instead of the address checked
+			Proxy:                  nil, // none of the environment; one that is asked for the dialer goes through
 			DialContext:            d.dial,
 			DialTLSContext:         d.dialTLS,
 			Protocols:              protocols,

@@ -71,7 +71,7 @@ func TestAWebhooksHeadersForgeNoRequest(t *testing.T) {
 		r.headers = `{"X-Number": 12, "webhook-id": "forged", "Content-Length": "1", "Host": "hooks.example"}`
 	})
 
-	o := newSender(1, loopback).try(t.Context(), ep, anEvent())
+	o := newSender(1, loopback, nil).try(t.Context(), ep, anEvent())
 
 	require.Equal(t, "answered", o.result, o.err)
 	require.Equal(t, 200, o.status)
@@ -98,7 +98,7 @@ func TestWhatCannotBecomeARequestFailsWithoutShowingItsURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			row.timeoutMS = 1000
-			o := try(t, newSender(1, loopback), newEndpoint(row))
+			o := try(t, newSender(1, loopback, nil), newEndpoint(row))
 			require.Equal(t, "failed", o.result)
 			require.NotEmpty(t, o.err)
 			require.NotContains(t, o.err, "hunter2")
@@ -106,9 +106,23 @@ func TestWhatCannotBecomeARequestFailsWithoutShowingItsURL(t *testing.T) {
 	}
 }
 
+func TestAProxyThatIsAwayIsNamed(t *testing.T) {
+	o := try(t, newSender(1, guard{}, &proxy{address: "localhost:1"}), to("http://endpoint.example/hunter2"))
+	require.Equal(t, "failed", o.result)
+	require.Contains(t, o.err, "the proxy: dial tcp")
+	require.NotContains(t, o.err, "hunter2")
+}
+
+func TestOfAnEndpointThatTheProxyLooksUpThePortIsChecked(t *testing.T) {
+	for _, port := range []string{"00", "65536"} {
+		o := try(t, newSender(1, guard{}, &proxy{address: "localhost:1"}), to("http://endpoint.example:"+port))
+		require.Equal(t, "port "+port+" is no port", o.err)
+	}
+}
+
 func TestTheEndOfTheProcessGivesATryBack(t *testing.T) {
 	url := tcpServer(t, func(c net.Conn, r *bufio.Reader) { readRequest(r); io.Copy(io.Discard, c) })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	require.Equal(t, "released", newSender(1, loopback).try(ctx, to(url), anEvent()).result)
+	require.Equal(t, "released", newSender(1, loopback, nil).try(ctx, to(url), anEvent()).result)
 }

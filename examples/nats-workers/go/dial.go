@@ -8,7 +8,9 @@ import (
 
 // dialer makes the connections of tries, each of which ends with its try while it is being made. net/http
 // lets it go on for other requests to use, which is for ever where the endpoint stalls in the handshake.
-type dialer struct{ net.Dialer }
+type dialer struct {
+	reach func(try context.Context, network, address string) (net.Conn, error)
+}
 
 // ofTry is what a try's context is kept under: net/http hands a dialer the values of a request's context, and
 // not its end.
@@ -19,7 +21,7 @@ func dialling(try context.Context) context.Context { return context.WithValue(tr
 func tryOf(ctx context.Context) context.Context { return ctx.Value(ofTry{}).(context.Context) }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.DialContext(tryOf(ctx), network, address)
+	return d.reach(tryOf(ctx), network, address)
 }
 
 func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
@@ -28,7 +30,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	plain, err := d.DialContext(try, network, address)
+	plain, err := d.reach(try, network, address)
 	if err != nil {
 		return nil, err
 	}

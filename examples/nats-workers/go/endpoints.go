@@ -156,12 +156,17 @@ func newEndpoint(r endpointRow) *endpoint {
 	}
 	if u.User != nil && ep.header.Get("Authorization") == "" {
 		// What other clients do with user info. It is no part of the request line.
-		password, _ := u.User.Password()
-		r := http.Request{Header: ep.header}
-		r.SetBasicAuth(u.User.Username(), password)
+		ep.header.Set("Authorization", basicAuth(u.User))
 	}
 	ep.keys, ep.broken = signingKeys(r.secrets)
 	return ep
+}
+
+func basicAuth(user *url.Userinfo) string {
+	password, _ := user.Password()
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(user.Username(), password)
+	return r.Header.Get("Authorization")
 }
 
 // escaped is a query as the URL standard has it: net/http would send the bytes of letters and blanks as they are.
@@ -210,7 +215,7 @@ func requestHeader(text string) (http.Header, error) {
 		h.Set("Content-Type", "application/json")
 	}
 	if h.Get("User-Agent") == "" {
-		h.Set("User-Agent", "rule_engine-webhook-worker/"+version)
+		h.Set("User-Agent", userAgent)
 	}
 	return h, nil
 }

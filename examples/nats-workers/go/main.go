@@ -14,6 +14,8 @@ import (
 // version is reported to the database. The build may set it.
 var version = "0.2.0"
 
+var userAgent = "rule_engine-webhook-worker/" + version
+
 func main() {
 	collectLess(os.Getenv)
 	os.Exit(run(os.Getenv))

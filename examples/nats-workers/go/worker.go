@@ -58,7 +58,7 @@ type worker struct {
 func newWorker(cfg *config) *worker {
 	w := &worker{
 		cfg:     cfg,
-		sender:  newSender(cfg.batch, guard{cfg.allow}),
+		sender:  newSender(cfg.batch, guard{cfg.allow}, cfg.proxy),
 		held:    newHoldings(),
 		metrics: newMetrics(),
 		tellers: make(chan struct{}, 2*cfg.batch),
@@ -160,8 +160,12 @@ func (w *worker) begin(ctx context.Context) error {
 		return err
 	}
 	w.db, w.lease, w.settings = db, hi.lease, hi.settings
-	slog.Info("started", "consumer", w.cfg.consumer, "source_id", hi.source,
-		"stream", w.cfg.doStream, "queue", w.cfg.doQueue, "in_flight", w.cfg.batch)
+	facts := []any{"consumer", w.cfg.consumer, "source_id", hi.source,
+		"stream", w.cfg.doStream, "queue", w.cfg.doQueue, "in_flight", w.cfg.batch}
+	if w.cfg.proxy != nil {
+		facts = append(facts, "proxy", w.cfg.proxy.address)
+	}
+	slog.Info("started", facts...)
 	return nil
 }
 

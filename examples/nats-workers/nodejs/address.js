@@ -119,6 +119,21 @@ export function refusal(address, allow) {
 }
 
 /**
+ * Why a host is not to be connected to, as far as it can be told where somebody else looks up its name.
+ * @param {string} host as URL has it, without brackets
+ * @param {Network[]} allow
+ */
+export function unresolvedRefusal(host, allow) {
+  if (net.isIP(host)) return refusal(host, allow);
+  if (/^(.+\.)?localhost\.?$/.test(host)) return refusal("127.0.0.1", allow); // wherever it is looked up (RFC 6761)
+  // URL makes an address of all that it can take for one.
+  return /^[\w-]+(\.[\w-]+)*\.?$/.test(host) ? undefined : `host ${host} is neither a name nor an address`;
+}
+
+/** For what needs no guard. */
+export const everywhere = [n("0.0.0.0/0", "")[0], n("::/0", "")[0]];
+
+/**
  * A look-up that answers only what may be dialled. What it answers is what is
  * dialled, so neither a name's spelling nor a second answer of its name server
  * gets around it.

@@ -4,6 +4,7 @@ import { opened } from "./address.js";
 import { readDatabase } from "./configdatabase.js";
 import { readMonitoring } from "./configmonitoring.js";
 import { readNATS } from "./confignats.js";
+import { readProxy } from "./configproxy.js";
 
 /**
  * Is thrown when a variable of the environment, or what it points at, keeps the
@@ -22,6 +23,7 @@ export const wrong = (variable, reason) => new ConfigError(`${variable}: ${reaso
  *   allow: import("./address.js").Network[], doStream: boolean, doQueue: boolean,
  *   database: import("pg").ClientConfig, passwordAmongParameters: boolean,
  *   nats: import("@nats-io/transport-node").ConnectionOptions | undefined,
+ *   proxy: import("./configproxy.js").Proxy | undefined,
  * } & import("./configmonitoring.js").Monitoring} Config
  * @typedef {(name: string, fallback?: string) => string} Get
  */
@@ -44,6 +46,7 @@ export function readConfig(env) {
     ...readNames(get),
     batch: readBatch(get),
     allow: readNetworks(get),
+    proxy: readProxy(get),
     nats: readNATS(get, doStream),
     ...readMonitoring(get),
   };

@@ -2,10 +2,11 @@ import net from "node:net";
 
 import { Agent, buildConnector } from "undici";
 
-import { guardedLookup, refusal } from "./address.js";
+import { guardedLookup, unresolvedRefusal } from "./address.js";
 import { boundAnswers } from "./bound.js";
 import { Ended, onEnd } from "./context.js";
 import { mostOfHeader, passContinue } from "./information.js";
+import { tunnels } from "./proxy.js";
 import { keptOfAnswer, Request } from "./request.js";
 import { retryAfter } from "./retryafter.js";
 import { patience } from "./siding.js";
@@ -32,7 +33,7 @@ export const outcome = (result) =>
 
 /**
  * Makes requests, one on the wire for each try: undici's Agent repeats none by
- * itself, follows no redirect, unpacks nothing and asks no proxy.
+ * itself, follows no redirect, unpacks nothing and asks no proxy of the environment.
  */
 export class Sender {
   // A connection must not be waited for longer than the try that asked for it, and
@@ -40,9 +41,14 @@ export class Sender {
   /** @type {Map<number, Agent>} */
   #agents = new Map();
 
-  /** @param {number} inFlight @param {import("./address.js").Network[]} allow */
-  constructor(inFlight, allow) {
+  /**
+   * @param {number} inFlight
+   * @param {import("./address.js").Network[]} allow
+   * @param {import("./configproxy.js").Proxy} [proxy]
+   */
+  constructor(inFlight, allow, proxy) {
     this.allow = allow;
+    this.proxy = proxy;
     this.slots = new Slots(inFlight);
     this.inFlight = 0;
   }
@@ -85,18 +91,14 @@ export class Sender {
 
   /** @param {number} timeout @returns {buildConnector.connector} */
   #connector(timeout) {
-    const connect = buildConnector({
-      timeout,
-      allowH2: false,
-      lookup: guardedLookup(this.allow, timeout),
-      autoSelectFamily: true,
-      // The default leaves a far address after 250 ms.
-      autoSelectFamilyAttemptTimeout: 2500,
-    });
+    // The default leaves a far address after 250 ms.
+    const dialling = { autoSelectFamily: true, autoSelectFamilyAttemptTimeout: 2500 };
+    const direct = buildConnector({ timeout, allowH2: false, lookup: guardedLookup(this.allow, timeout), ...dialling });
+    const connect = this.proxy ? tunnels(this.proxy, dialling, direct, timeout) : direct;
     return (options, callback) => {
       const host = options.hostname.replace(/^\[(.*)\]$/, "$1");
-      // An address is not looked up.
-      const refused = net.isIP(host) ? refusal(host, this.allow) : undefined;
+      // An address is not looked up, nor is a name where there is a proxy.
+      const refused = this.proxy || net.isIP(host) ? unresolvedRefusal(host, this.allow) : undefined;
       if (refused) return callback(new Error(refused), null);
       connect(options, (...connected) => {
         const socket = connected[1];

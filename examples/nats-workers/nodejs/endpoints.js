@@ -2,8 +2,8 @@ import * as calls from "./calls.js";
 import { sleep } from "./context.js";
 import { log } from "./log.js";
 import { signingKeys } from "./sign.js";
-import { said } from "./text.js";
-import { version } from "./version.js";
+import { basicAuth, said } from "./text.js";
+import { userAgent } from "./version.js";
 
 /**
  * Where a webhook's events go, made ready for requests. broken is set when no
@@ -123,10 +123,10 @@ export function newEndpoint(row) {
   if (!/^[A-Z]+$/.test(method)) return { timeout, broken: "the webhook's method is not a method of HTTP" };
   try {
     const headers = requestHeaders(row.headers);
-    if ((url.username || url.password) && !has(headers, "authorization")) {
+    if (!has(headers, "authorization")) {
       // What other clients do with user info. It is no part of the request line.
-      const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-      headers.Authorization = "Basic " + Buffer.from(user).toString("base64");
+      const credentials = basicAuth(url);
+      if (credentials) headers.Authorization = credentials;
     }
     return { timeout, origin: url.origin, path: pathOf(text, url) + url.search, method, headers, keys: signingKeys(row.secrets) };
   } catch (err) {
@@ -172,6 +172,6 @@ function requestHeaders(text) {
     headers[name] = Buffer.from(String(value)).toString("latin1");
   }
   if (!has(headers, "content-type")) headers["Content-Type"] = "application/json";
-  if (!has(headers, "user-agent")) headers["User-Agent"] = "rule_engine-webhook-worker/" + version;
+  if (!has(headers, "user-agent")) headers["User-Agent"] = userAgent;
   return headers;
 }

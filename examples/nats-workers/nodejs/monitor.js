@@ -3,7 +3,7 @@ import http from "node:http";
 
 import { wrong } from "./config.js";
 import { log } from "./log.js";
-import { said } from "./text.js";
+import { joined, said } from "./text.js";
 
 /**
  * @typedef {import("./worker.js").Worker} Worker
@@ -35,9 +35,6 @@ export async function startMonitor(w, signal) {
   log.info({ addr: joined(at.address, at.port) }, "monitoring");
   return server;
 }
-
-/** @param {string} host @param {number} port */
-const joined = (host, port) => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 
 /** @param {Worker} w @param {AbortSignal} signal @param {http.IncomingMessage} request @returns {Promise<Page>} */
 async function page(w, signal, { method = "", url = "" }) {

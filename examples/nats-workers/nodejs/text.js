@@ -28,3 +28,12 @@ const unknown = ["SELF_SIGNED_CERT_IN_CHAIN", "DEPTH_ZERO_SELF_SIGNED_CERT",
 
 /** Tells whether a certificate is signed by nobody we know. @param {unknown} err */
 export const unknownAuthority = (err) => unknown.includes(/** @type {{code?: string}} */ (err)?.code ?? "");
+
+/** @param {string} host @param {string | number} port */
+export const joined = (host, port) => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** The header's value for a URL's user info, where it has some. @param {URL} url */
+export function basicAuth({ username, password }) {
+  if (!username && !password) return undefined;
+  return "Basic " + Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");
+}

@@ -20,6 +20,7 @@ import { runQueue } from "./queue.js";
 import { refused } from "./refusal.js";
 import { mostAsideOf, Siding } from "./siding.js";
 import { Slots } from "./slots.js";
+import { joined } from "./text.js";
 import { Windows } from "./window.js";
 
 // How long things may go on after SIGTERM, in ms. A try that is not done by then is
@@ -73,7 +74,7 @@ export class Worker {
   constructor(cfg) {
     this.cfg = cfg;
     const db = this.db = new Database(cfg, this.metrics);
-    this.sender = new Sender(cfg.batch, cfg.allow);
+    this.sender = new Sender(cfg.batch, cfg.allow, cfg.proxy);
     // Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
     // batches worth their flush to disk.
     this.slots = { stream: new Slots(2 * cfg.batch), ahead: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
@@ -158,8 +159,9 @@ export class Worker {
     this.pollMS = hi.pollMS;
     await this.endpoints.refresh(this.taking);
     void this.endpoints.run(this.telling, hi.endpointsMS);
-    const { consumer, doStream, doQueue, batch } = this.cfg;
-    log.info({ consumer, source_id: hi.source, stream: doStream, queue: doQueue, in_flight: batch }, "started");
+    const { consumer, doStream, doQueue, batch, proxy } = this.cfg;
+    log.info({ consumer, source_id: hi.source, stream: doStream, queue: doQueue, in_flight: batch,
+      proxy: proxy && joined(proxy.host, proxy.port) }, "started");
   }
 
   /**

@@ -20,7 +20,7 @@ test("defaults are the documented ones", () => {
   const c = readConfig(environment());
   assert.deepEqual(c.nats?.servers, ["127.0.0.1:4222"]);
   assert.deepEqual([c.stream, c.group, c.subject, c.batch], ["WEBHOOKS", "webhook-workers", "webhooks.>", 64]);
-  assert.ok(c.consumer && c.doStream && c.doQueue && c.allow.length === 0);
+  assert.ok(c.consumer && c.doStream && c.doQueue && c.allow.length === 0 && c.proxy === undefined);
   assert.deepEqual([c.metrics, c.logJSON, c.logLevel], [undefined, false, "info"]);
 });
 
@@ -120,6 +120,21 @@ test("a wrong configuration is one line that names the variable", () => {
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0"],
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8;::1/128"],
     ["WEBHOOK_ALLOW_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "::ffff:0:0/95"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "https://u:hunter2@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "socks5://u:hunter2@h:1080"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "u:hunter2@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "hunter2:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http:u:hunter2@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:12/hunter2@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:12?hunter2@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:12#hunter2@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2%zz@h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@h:0"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@h:65536"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:hunter2@h h:3128"],
+    ["WEBHOOK_PROXY", "WEBHOOK_PROXY", "http://u:" + digits],
     ["WORKER_SOURCES", "WORKER_SOURCES", "stream;queue"],
     ["METRICS_ADDR", "METRICS_ADDR", "9464"],
     ["METRICS_ADDR", "METRICS_ADDR", "::1:9464"],
@@ -141,6 +156,16 @@ test("a network of mapped addresses opens them as IPv4", () => {
   const { allow } = readConfig(environment("WEBHOOK_ALLOW_NETWORKS", "::ffff:10.0.0.0/104, ::ffff:7f00:1/128,::/0"));
   for (const address of ["10.1.2.3", "::ffff:10.1.2.3", "127.0.0.1", "::1"]) assert.equal(refusal(address, allow), undefined, address);
   for (const address of ["127.0.0.2", "::ffff:172.16.0.1"]) assert.ok(refusal(address, allow), address);
+});
+
+test("a proxy has an address and credentials", () => {
+  for (const [text, host, port] of [["http://proxy.corp:3128", "proxy.corp", 3128], ["HTTP://proxy.corp/", "proxy.corp", 80], [" http://[::1]:3128/ ", "::1", 3128]]) {
+    const { proxy } = readConfig(environment("WEBHOOK_PROXY", String(text), "HTTP_PROXY", "http://another:1"));
+    assert.deepEqual([proxy?.host, proxy?.port, proxy?.headers["Proxy-Authorization"]], [host, port, undefined]);
+  }
+  for (const [text, credentials] of [["http://u:p%40%2F%3A@h:1", "Basic dTpwQC86"], ["http://u@h:1", "Basic dTo="], ["http://u:p@ss@h:1", "Basic dTpwQHNz"]]) {
+    assert.equal(readConfig(environment("WEBHOOK_PROXY", text)).proxy?.headers["Proxy-Authorization"], credentials);
+  }
 });
 
 test("names may have any letters, and a consumer spaces", () => {

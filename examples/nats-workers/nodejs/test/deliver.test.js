@@ -71,6 +71,14 @@ test("what no request can be made of fails and shows no URL", async () => {
   }
 });
 
+test("a proxy that is away is named", async () => {
+  const proxy = { host: "localhost", port: 1, headers: {} };
+  const o = await send("http://endpoint.example/hunter2", {}, new Sender(4, [], proxy));
+  assert.equal(o.result, "failed");
+  assert.match(o.error, /^the proxy: .*ECONNREFUSED/);
+  assert.doesNotMatch(o.error, /hunter2/);
+});
+
 test("a try ends with the process and is no failure", async (t) => {
   const s = await server(t, () => {});
   const end = new AbortController();
