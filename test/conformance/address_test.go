@@ -44,35 +44,38 @@ func TestNoAddressInsideIsDialled(t *testing.T) {
 	}
 }
 
+// spellings are of an address inside, or may be taken for one.
+var spellings = map[string]string{
+	"as usual":           "127.1.0.1",
+	"a dot behind":       "127.1.0.1.",
+	"decimal":            "2130771969",
+	"octal":              "017700200001",
+	"hex":                "0x7f010001",
+	"octal in parts":     "0177.01.0.01",
+	"hex in parts":       "0x7f.0x1.0x0.0x1",
+	"mixed":              "0x7f.1.0.01",
+	"two parts":          "127.65537",
+	"three parts":        "127.1.1",
+	"more than it holds": "6425739265",
+	"mapped":             "[::ffff:127.1.0.1]",
+	"mapped, hex":        "[::ffff:7f01:1]",
+	"mapped, in full":    "[0:0:0:0:0:ffff:7f01:0001]",
+	"compatible":         "[::127.1.0.1]",
+	"NAT64":              "[64:ff9b::127.1.0.1]",
+	"6to4":               "[2002:7f01:1::]",
+	"user info":          "user:hunter2@127.1.0.1",
+	"a host as user":     "example.com@127.1.0.1",
+	"a host as password": "example.com:80@127.1.0.1",
+	"wide digits":        "\uff11\uff12\uff17.1.0.1",
+	"digits in circles":  "\u2460\u2461\u2466.\u2460.\u24ea.\u2460",
+	"wide dots":          "127\u30021\u30020\u30021",
+	"escaped":            "%31%32%37.1.0.1",
+	"an escaped dot":     "127%2e1.0.1",
+	"a leading dot":      ".127.1.0.1",
+}
+
 func TestNoSpellingOfAnAddressInsideIsDialled(t *testing.T) {
-	for name, host := range map[string]string{
-		"as usual":           "127.1.0.1",
-		"a dot behind":       "127.1.0.1.",
-		"decimal":            "2130771969",
-		"octal":              "017700200001",
-		"hex":                "0x7f010001",
-		"octal in parts":     "0177.01.0.01",
-		"hex in parts":       "0x7f.0x1.0x0.0x1",
-		"mixed":              "0x7f.1.0.01",
-		"two parts":          "127.65537",
-		"three parts":        "127.1.1",
-		"more than it holds": "6425739265",
-		"mapped":             "[::ffff:127.1.0.1]",
-		"mapped, hex":        "[::ffff:7f01:1]",
-		"mapped, in full":    "[0:0:0:0:0:ffff:7f01:0001]",
-		"compatible":         "[::127.1.0.1]",
-		"NAT64":              "[64:ff9b::127.1.0.1]",
-		"6to4":               "[2002:7f01:1::]",
-		"user info":          "user:hunter2@127.1.0.1",
-		"a host as user":     "example.com@127.1.0.1",
-		"a host as password": "example.com:80@127.1.0.1",
-		"wide digits":        "\uff11\uff12\uff17.1.0.1",
-		"digits in circles":  "\u2460\u2461\u2466.\u2460.\u24ea.\u2460",
-		"wide dots":          "127\u30021\u30020\u30021",
-		"escaped":            "%31%32%37.1.0.1",
-		"an escaped dot":     "127%2e1.0.1",
-		"a leading dot":      ".127.1.0.1",
-	} {
+	for name, host := range spellings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := aHook(t, fmt.Sprintf("http://%s:%s/hunter2", host, shared.inside.port())).once()

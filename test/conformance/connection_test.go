@@ -23,10 +23,7 @@ func TestARefusedConnectionIsAFailure(t *testing.T) {
 
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c net.Conn, _ request) bool {
-		_, err := io.WriteString(c, ok)
-		return err == nil
-	})
+	s := serve(t, keeps(ok))
 	h := aHook(t, s.url)
 	for n := range 5 {
 		h.publish(string(rune('a'+n)), aBody)

@@ -51,6 +51,14 @@ func hangs(text string) answerer {
 	}
 }
 
+// keeps is says, and takes further requests on the connection.
+func keeps(text string) answerer {
+	return func(c net.Conn, _ request) bool {
+		_, err := io.WriteString(c, text)
+		return err == nil
+	}
+}
+
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 // serve answers on 127.0.0.1.
@@ -64,7 +72,7 @@ func serveOn(t *testing.T, address string, answer answerer) *server {
 	l, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	s := &server{url: "http://" + l.Addr().String()}
-	s.run(t, l, answer)
+	s.run(t.Cleanup, l, answer)
 	return s
 }
 
@@ -73,13 +81,13 @@ func serveTLS(t *testing.T, config *tls.Config, answer answerer) *server {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	require.NoError(t, err)
 	s := &server{url: "https://" + l.Addr().String()}
-	s.run(t, l, answer)
+	s.run(t.Cleanup, l, answer)
 	return s
 }
 
-func (s *server) run(t *testing.T, l net.Listener, answer answerer) {
+func (s *server) run(atEnd func(func()), l net.Listener, answer answerer) {
 	var open sync.Map
-	t.Cleanup(func() {
+	atEnd(func() {
 		l.Close()
 		open.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	})

@@ -1,9 +1,11 @@
 // Package conformance says what a worker does on the wire, to any worker: a program that its environment
-// configures. Its tests share one worker and one system, and each has a webhook of its own.
+// configures. Its tests share one system with one worker, and another that goes through a proxy and has a database
+// of its own; each test has a webhook of its own.
 package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -33,13 +35,23 @@ var shared struct {
 	nameless  error              // why
 
 	admin session
+
+	// Through the forward proxy, from the database proxied.
+	forward *forward
+	proxied session
+	through *worker.Process
+}
+
+// A session is a connection that tests share, to the database of one worker.
+type session struct {
+	mu    sync.Mutex
+	conn  *pgx.Conn
 	hooks int
 }
 
-// A session is a connection that tests share.
-type session struct {
-	mu   sync.Mutex
-	conn *pgx.Conn
+func (s *session) open(ctx context.Context, database string) (err error) {
+	s.conn, err = pgx.Connect(ctx, shared.Postgres.DSN(database, system.Administrator))
+	return err
 }
 
 func TestMain(m *testing.M) {
@@ -74,18 +86,30 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer shared.Close()
-	if shared.admin.conn, err = pgx.Connect(ctx, shared.Postgres.DSN(system.Database, system.Administrator)); err != nil {
+	if err := openProxied(ctx); err != nil {
+		return 0, err
+	}
+	defer shared.proxied.conn.Close(ctx)
+	if err := shared.admin.open(ctx, system.Database); err != nil {
 		return 0, err
 	}
 	defer shared.admin.conn.Close(ctx)
+	if shared.forward, err = openForward(); err != nil {
+		return 0, err
+	}
+	defer shared.forward.close()
+	if shared.through, err = worker.StartBehind(front, shared.WorkerEnv(proxiedEnvironment()...)...); err != nil {
+		return 0, err
+	}
+	defer shared.through.Remove()
 	w, err := worker.StartBehind(front, shared.WorkerEnv(environment()...)...)
 	if err != nil {
 		return 0, err
 	}
 	defer w.Remove()
 	code = m.Run()
-	if err = w.Stop(); err != nil || code != 0 {
-		fmt.Fprintln(os.Stderr, "the worker's log:\n"+w.Log())
+	if err = errors.Join(w.Stop(), shared.through.Stop()); err != nil || code != 0 {
+		fmt.Fprintln(os.Stderr, "the worker's log:\n"+w.Log()+"\nand of the one that goes through a proxy:\n"+shared.through.Log())
 	}
 	return code, err
 }
@@ -109,6 +133,7 @@ func environment() []string {
 // A hook is a webhook of one test.
 type hook struct {
 	t  *testing.T
+	in *session
 	id int32
 }
 
@@ -116,12 +141,17 @@ type hook struct {
 // Workers see all of it or nothing.
 func aHook(t *testing.T, url string, set ...string) hook {
 	t.Helper()
-	h := hook{t: t}
-	shared.admin.mu.Lock()
-	defer shared.admin.mu.Unlock()
-	err := pgx.BeginFunc(t.Context(), shared.admin.conn, func(tx pgx.Tx) error {
-		shared.hooks++
-		name := fmt.Sprintf("%d %s", shared.hooks, t.Name())
+	return shared.admin.hook(t, url, set...)
+}
+
+func (s *session) hook(t *testing.T, url string, set ...string) hook {
+	t.Helper()
+	h := hook{t: t, in: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := pgx.BeginFunc(t.Context(), s.conn, func(tx pgx.Tx) error {
+		s.hooks++
+		name := fmt.Sprintf("%d %s", s.hooks, t.Name())
 		if err := tx.QueryRow(t.Context(), "SELECT rule_webhook_register($1, $2)", name, url).Scan(&h.id); err != nil {
 			return err
 		}
@@ -141,7 +171,7 @@ const aBody = `{"n": 1}`
 // publish publishes an event.
 func (h hook) publish(messageID, body string) {
 	h.t.Helper()
-	ask(h.t, nil, "SELECT rule_webhook_call_unified($1, $2::text::jsonb, $3)", h.id, body, messageID)
+	h.in.ask(h.t, nil, "SELECT rule_webhook_call_unified($1, $2::text::jsonb, $3)", h.id, body, messageID)
 }
 
 // An attempt is what the database keeps of a try.
@@ -178,9 +208,9 @@ func (h hook) tries(n int) []attempt {
 
 func (h hook) attempts() []attempt {
 	h.t.Helper()
-	shared.admin.mu.Lock()
-	defer shared.admin.mu.Unlock()
-	rows, err := shared.admin.conn.Query(h.t.Context(), `SELECT message_id, try, status, outcome, error_message AS error, answer,
+	h.in.mu.Lock()
+	defer h.in.mu.Unlock()
+	rows, err := h.in.conn.Query(h.t.Context(), `SELECT message_id, try, status, outcome, error_message AS error, answer,
 		started_at, coalesce(duration_ms, 0)::double precision AS duration
 		FROM rule_webhook_attempts WHERE webhook_id = $1 ORDER BY attempt_id`, h.id)
 	require.NoError(h.t, err)
@@ -199,12 +229,17 @@ func (h hook) once() attempt {
 // ask runs a statement as the administrator and reads its one value, if asked to.
 func ask(t *testing.T, into any, sql string, args ...any) {
 	t.Helper()
-	shared.admin.mu.Lock()
-	defer shared.admin.mu.Unlock()
+	shared.admin.ask(t, into, sql, args...)
+}
+
+func (s *session) ask(t *testing.T, into any, sql string, args ...any) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if into == nil {
-		_, err := shared.admin.conn.Exec(t.Context(), sql, args...)
+		_, err := s.conn.Exec(t.Context(), sql, args...)
 		require.NoError(t, err, sql)
 		return
 	}
-	require.NoError(t, shared.admin.conn.QueryRow(t.Context(), sql, args...).Scan(into), sql)
+	require.NoError(t, s.conn.QueryRow(t.Context(), sql, args...).Scan(into), sql)
 }
