@@ -83,6 +83,7 @@ BEGIN
             v_reasons[i] := 'rolled back';
         ELSIF v_problems[i] IS NULL AND v_fates[i] = 'in progress' THEN
             v_verdicts[i] := 'wait';
+            -- Workers read this reason, too.
             v_reasons[i] := 'its transaction is in progress';
             -- The many of a large transaction must not keep everybody busy with asking.
             v_waits[i] := least(CASE WHEN v_open < 100 THEN 5000 ELSE 30000 END, greatest(10 * v_open, v_ages[i] / 4));

@@ -123,7 +123,7 @@ func TestTheBacklogsOfDeadEndpointsHoldUpNobodyElse(t *testing.T) {
 			require.Eventually(t, func() bool {
 				var moved int
 				require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_queue").Scan(&moved))
-				return moved > 2000
+				return moved > 1100 // more than it looks at
 			}, 2*patience, 10*time.Millisecond, "it has to see whose backlog it is")
 			// Nothing of what is in front moves on.
 			b.shutQueue(t)
@@ -131,6 +131,53 @@ func TestTheBacklogsOfDeadEndpointsHoldUpNobodyElse(t *testing.T) {
 				publish(t, b.application, well, event)
 			}
 			require.Eventually(t, func() bool { return b.deliveredTo(t, well) == 11 }, patience, 10*time.Millisecond)
+		})
+	}
+}
+
+// A stream that keeps its messages, and a database that has forgotten what became of some.
+func TestWhatTheConsumerIsDoneWithIsNotReadPastABacklog(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status int
+		forget string
+	}{
+		{"receipts that were cleaned away", 200, "DELETE FROM rule_webhook_receipts"},
+		{"dead letters that were thrown away", 400, "DELETE FROM rule_webhook_queue WHERE status = 'failed'"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := setup(t)
+			b.retains(t, "limits")
+			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Status: c.status} })
+			known, other := b.webhook(t, "known", "nats"), b.webhook(t, "other", "nats")
+			b.must(t, "UPDATE rule_webhooks SET max_retries = 0")
+			events := names("known", 5)
+			for _, event := range events {
+				published(t, b.application, known, event)
+			}
+			first := b.worker(t)
+			b.arrived(t, events...)
+			require.Eventually(t, func() bool {
+				_, pending := b.consumer(t, b.NATS.URL())
+				return pending == 0
+			}, patience, 10*time.Millisecond)
+			require.NoError(t, first.Stop())
+			b.must(t, c.forget)
+
+			// So many come again that what is behind them is read.
+			open, err := b.Postgres.Connect(t, system.Database, system.Application).Begin(t.Context())
+			require.NoError(t, err)
+			_, err = open.Exec(t.Context(), "SELECT count(rule_webhook_call_unified($1, '{}', 'other-' || n)) FROM generate_series(1, 300) n", other)
+			require.NoError(t, err)
+			nc, _ := natsserver.Connect(t, b.NATS.URL())
+			reads, err := nc.SubscribeSync("$JS.API.STREAM.MSG.GET.>")
+			require.NoError(t, err)
+			b.worker(t)
+			_, err = reads.NextMsg(2 * patience)
+			require.NoError(t, err, "nothing is read")
+			publish(t, b.application, known, "fresh")
+			b.arrived(t, append(events, "fresh")...)
+			require.NoError(t, open.Rollback(t.Context()))
 		})
 	}
 }

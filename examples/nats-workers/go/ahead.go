@@ -52,14 +52,14 @@ func (w *worker) takePlace(given places) {
 // readAhead reads past a backlog what a few webhooks' messages would hold up until each of them is sent or moved.
 // What was read so is carried as if the consumer had delivered it. The consumer does deliver it when its turn
 // comes, and the database knows then what became of it; so all that goes wrong here is made good by the consumer.
-func (w *worker) readAhead(ctx context.Context) {
+func (w *worker) readAhead(ctx context.Context, consumer jetstream.Consumer) {
 	var r *reading
 	for sleep(ctx, aheadEvery) == nil {
 		if w.place.Load() == nil || !w.heldUp() {
 			continue
 		}
 		if r == nil || time.Since(r.ended) > aheadPause {
-			r = &reading{subject: w.cfg.subject}
+			r = &reading{consumer: consumer, subject: w.cfg.subject}
 		}
 		err := w.passBacklog(ctx, r)
 		r.ended = time.Now()
@@ -77,16 +77,17 @@ func (w *worker) heldUp() bool { return w.halted.Load() > 0 || w.backlog.holdsUp
 func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 	for n := 1; w.heldUp(); {
 		halted := w.halted.Load()
-		if r.stream == nil || halted == 0 && w.link.now().Sub(r.last) > outrun {
+		if now := w.link.now(); r.stream == nil || halted == 0 && min(now.Sub(r.last), now.Sub(r.looked)) > outrun {
 			stream, err := w.findStream()
 			if err != nil {
 				return err
 			}
 			if end := stream.CachedInfo().State.LastSeq + 1; r.stream == nil || end > r.next+mostBehind {
-				r.next = min(end, max(r.next, w.backlog.position()+1, end-min(end, lookBack)))
-				r.begun = r.next
+				if err := r.begin(ctx, end); err != nil {
+					return err
+				}
 			}
-			r.stream, r.last = stream, w.link.now()
+			r.stream, r.looked = stream, w.link.now()
 		}
 		if halted > 0 && !r.halted {
 			r.begun, r.next = halted+1, halted+1
@@ -119,6 +120,20 @@ func (w *worker) passBacklog(ctx context.Context, r *reading) error {
 	return nil
 }
 
+// begin goes to the last messages before the stream's end that the consumer has still to deliver. One that it has delivered may
+// be done with for so long that the database has forgotten it, and would be sent again.
+func (r *reading) begin(ctx context.Context, end uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	info, err := r.consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	r.next = min(end, max(r.next, info.Delivered.Stream+1, end-min(end, lookBack)))
+	r.begun = r.next
+	return nil
+}
+
 // carryEarly sets a message on its way that is for this process and not of the backlog itself.
 func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
 	e, m := w.open(&early{raw: msg.RawStreamMsg, stream: w.cfg.stream, again: r.again})
@@ -147,13 +162,15 @@ func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
 
 // reading is how far a stream was read.
 type reading struct {
-	stream  jetstream.Stream
-	subject string
-	begun   uint64    // all was read from here on
-	next    uint64    // nothing was read from here on
-	last    time.Time // when the newest that was read was stored, on the server's clock
-	halted  bool      // it follows a consumer that has halted
-	ended   time.Time // when there was no backlog any more; soon after that it goes on where it was
+	consumer jetstream.Consumer
+	stream   jetstream.Stream
+	subject  string
+	begun    uint64    // all was read from here on
+	next     uint64    // nothing was read from here on
+	last     time.Time // when the newest that was read was stored, on the server's clock
+	looked   time.Time // when the stream's end was looked up, on that clock
+	halted   bool      // it follows a consumer that has halted
+	ended    time.Time // when there was no backlog any more; soon after that it goes on where it was
 
 	mu    sync.Mutex
 	later []dated // to be read once more

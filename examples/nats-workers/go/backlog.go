@@ -39,7 +39,6 @@ type backlog struct {
 	// What is read past: from begun, before end, but for what was lately left to the consumer of each webhook.
 	begun, end uint64
 	left       map[int32]span
-	latest     uint64 // the last new message
 }
 
 // span is from the first to the last message of a webhook that were left to the consumer with none between them that was not.
@@ -65,9 +64,6 @@ func (b *backlog) came(webhookID int32, sequence uint64, age time.Duration, pend
 		b.counts = map[int32]int{}
 	}
 	b.long = pending >= manyPending || pending > 0 && !again && age >= longWait
-	if !again {
-		b.latest = sequence
-	}
 	if b.seen == lookedAt {
 		b.count(b.recent[b.at], -1)
 	} else {
@@ -148,13 +144,6 @@ func (b *backlog) leaves(webhookID int32, sequence uint64) bool {
 	}
 	b.left[webhookID] = left
 	return theirs
-}
-
-// position is the last new message that the consumer has delivered.
-func (b *backlog) position() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.latest
 }
 
 // reads notes from where on messages are read past the backlog, and up to where they were.

@@ -177,7 +177,7 @@ func TestTheBytesOfABatchAreBounded(t *testing.T) {
 	for range 60 {
 		asking.Go(func() { _, _ = b.ask(t.Context(), mostBatch/4) })
 	}
-	for len(b.waiting) < 50 {
+	for len(b.waiting) < 60-3*4 { // two calls are under way, and a third batch is full
 		time.Sleep(time.Millisecond)
 	}
 	close(first)

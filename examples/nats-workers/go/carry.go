@@ -81,7 +81,7 @@ func (w *worker) carry(e *event, m message, from slots) {
 	}
 	if v.verdict != "deliver" {
 		unsent()
-		if v.held() {
+		if v.blocks() {
 			w.backlog.move(e.webhookID)
 		}
 		w.metrics.judged(e.path(), v.verdict)

@@ -114,7 +114,7 @@ func (w *worker) session(first bool, working func()) error {
 	}
 	reading, stop := context.WithCancel(w.taking)
 	var reader sync.WaitGroup
-	reader.Go(func() { w.readAhead(reading) })
+	reader.Go(func() { w.readAhead(reading, consumer) })
 	reader.Go(func() { w.watchCrowd(reading, consumer) })
 	defer reader.Wait()
 	defer stop()

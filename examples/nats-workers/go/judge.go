@@ -9,6 +9,8 @@ const (
 	beingTaken = "another worker is taking it"
 	// away is what it says of one that has to wait for its endpoint's breaker.
 	away = "its endpoint is away"
+	// stillOpen is what it says of one whose transaction has not ended.
+	stillOpen = "its transaction is in progress"
 	// unsettledFor bounds how long a message is kept for such answers.
 	unsettledFor = 2 * time.Minute
 )
@@ -22,9 +24,9 @@ func (v verdict) unsettled() bool {
 	return v.verdict == "wait" && (v.reason == tooMany || v.repeated && v.reason == beingTaken)
 }
 
-// held says that others wait behind the messages of the webhook: this one is not for its endpoint now.
-func (v verdict) held() bool {
-	return v.verdict == "queued" || v.verdict == "wait" && v.reason == away
+// blocks says that others wait behind the messages of the webhook: its endpoint does not take this one now.
+func (v verdict) blocks() bool {
+	return v.verdict == "queued" && v.reason != stillOpen || v.verdict == "wait" && v.reason == away
 }
 
 // judge asks the database what to do with a message. An event that takes long

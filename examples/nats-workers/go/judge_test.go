@@ -19,18 +19,21 @@ func TestTheReasonsThatAWorkerReadsAreThoseOfTheGoldenFile(t *testing.T) {
 		TooMany    string `json:"too_many"`
 		BeingTaken string `json:"being_taken"`
 		Away       string `json:"away"`
+		Open       string `json:"open"`
 	}
 	require.NoError(t, json.Unmarshal(text, &golden))
 	require.Equal(t, golden.TooMany, tooMany)
 	require.Equal(t, golden.BeingTaken, beingTaken)
 	require.Equal(t, golden.Away, away)
+	require.Equal(t, golden.Open, stillOpen)
 }
 
 func TestOthersWaitBehindWhatIsMovedOrIsForAnEndpointThatIsAway(t *testing.T) {
-	require.True(t, verdict{verdict: "queued", reason: "its endpoint is behind"}.held())
-	require.True(t, verdict{verdict: "wait", reason: away}.held())
-	require.False(t, verdict{verdict: "wait", reason: beingTaken}.held())
-	require.False(t, verdict{verdict: "drop"}.held())
+	require.True(t, verdict{verdict: "queued", reason: "its endpoint is behind"}.blocks())
+	require.True(t, verdict{verdict: "wait", reason: away}.blocks())
+	require.False(t, verdict{verdict: "wait", reason: beingTaken}.blocks())
+	require.False(t, verdict{verdict: "queued", reason: stillOpen}.blocks())
+	require.False(t, verdict{verdict: "drop"}.blocks())
 }
 
 // judging is a worker whose database answers so.

@@ -70,13 +70,11 @@ const heldUp = (w) => w.halted > 0 || w.backlog.holdsUp();
 async function passBacklog(w, signal, r) {
   let n = 1;
   while (heldUp(w)) {
-    if (r.next === 0 || w.halted === 0 && w.link.now() - r.last > outrun) {
+    if (r.next === 0 || w.halted === 0 && w.link.now() - Math.max(r.last, r.looked) > outrun) {
       const { state } = await findStream(w);
       const end = state.last_seq + 1;
-      if (r.next === 0 || end > r.next + mostBehind) {
-        r.begun = r.next = Math.min(end, Math.max(1, r.next, w.backlog.position + 1, end - lookBack));
-      }
-      r.last = w.link.now();
+      if (r.next === 0 || end > r.next + mostBehind) await r.begin(end);
+      r.looked = w.link.now();
     }
     if (w.halted > 0 && !r.halted) r.begun = r.next = w.halted + 1;
     r.halted = w.halted > 0;
@@ -121,6 +119,7 @@ class Reading {
   begun = 0; // all was read from here on
   next = 0; // nothing was read from here on
   last = -Infinity; // when the newest that was read was stored, on the server's clock
+  looked = -Infinity; // when the stream's end was looked up, on that clock
   halted = false; // it follows a consumer that has halted
   ended = -Infinity; // when there was no backlog any more; soon after that it goes on where it was
   /** To be read once more. @type {{sequence: number, at: number, again: boolean}[]} */
@@ -130,7 +129,19 @@ class Reading {
   constructor(w) {
     this.jsm = w.link.jsm;
     this.stream = w.cfg.stream;
+    this.group = w.cfg.group;
     this.subject = w.cfg.subject;
+  }
+
+  /**
+   * Goes to the last messages before the stream's end that the consumer has still to
+   * deliver. One that it has delivered may be done with for so long that the database
+   * has forgotten it, and would be sent again.
+   * @param {number} end
+   */
+  async begin(end) {
+    const { delivered } = await this.jsm.consumers.info(this.stream, this.group);
+    this.begun = this.next = Math.min(end, Math.max(this.next, delivered.stream_seq + 1, end - lookBack));
   }
 
   /**

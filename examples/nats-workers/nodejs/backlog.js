@@ -41,8 +41,6 @@ export class Backlog {
   #end = 0;
   /** @type {Map<number, {first: number, last: number, open: boolean}>} */
   #left = new Map();
-  /** The last new message that the consumer has delivered. */
-  position = 0;
 
   /**
    * Notes a message, how old it is in ms and how many are behind it, and whether it came
@@ -55,7 +53,6 @@ export class Backlog {
     if (old) this.#count(old, -1);
     const left = this.#left.get(webhookID);
     const passed = this.#begun <= sequence && sequence < this.#end && !(left && left.first <= sequence && sequence <= left.last);
-    if (!again) this.position = sequence;
     this.#recent[this.#at] = { webhookID, again, passed };
     this.#count(this.#recent[this.#at], 1);
     this.#at = (this.#at + 1) % lookedAt;

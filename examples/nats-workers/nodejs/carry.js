@@ -1,7 +1,7 @@
 import { Ended, sleep } from "./context.js";
 import { Early } from "./early.js";
 import { Event } from "./event.js";
-import { ageOf, encoded, isHeld, judge } from "./judge.js";
+import { ageOf, blocks, encoded, judge } from "./judge.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
 import { once } from "./slots.js";
@@ -57,7 +57,7 @@ export async function carry(w, { e, told }, from) {
     const v = await judge(w, e, inHand ? told : { ...told, overflow: true, payload: encoded(e.body) }, aside, unsent, free);
     if (v.verdict !== "deliver") {
       unsent();
-      if (isHeld(v)) w.backlog.move(e.webhookID);
+      if (blocks(v)) w.backlog.move(e.webhookID);
       w.metrics.judged(e.path, v.verdict);
       await settle(w, e, v);
       return;

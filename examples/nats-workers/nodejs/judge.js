@@ -7,6 +7,8 @@ export const tooMany = "too many at once";
 export const beingTaken = "another worker is taking it";
 // What it says of one that has to wait for its endpoint's breaker.
 export const away = "its endpoint is away";
+// What it says of one whose transaction has not ended.
+export const isOpen = "its transaction is in progress";
 // Bounds how long a message is kept for such answers, in ms.
 const unsettledFor = 120_000;
 
@@ -58,10 +60,10 @@ export async function judge(w, e, told, aside, unsent, free) {
 const unsettled = (v) => v.verdict === "wait" && (v.reason === tooMany || v.repeated && v.reason === beingTaken);
 
 /**
- * Says that others wait behind the messages of the webhook: this one is not for its endpoint now.
+ * Says that others wait behind the messages of the webhook: its endpoint does not take this one now.
  * @param {{verdict: string, reason?: string}} v
  */
-export const isHeld = (v) => v.verdict === "queued" || v.verdict === "wait" && v.reason === away;
+export const blocks = (v) => v.verdict === "queued" && v.reason !== isOpen || v.verdict === "wait" && v.reason === away;
 
 /**
  * Asks once, and once more with the payload where the answer wants it.

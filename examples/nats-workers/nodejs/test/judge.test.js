@@ -2,20 +2,21 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Early } from "../early.js";
-import { away, beingTaken, isHeld, judge, tooMany } from "../judge.js";
+import { away, beingTaken, blocks, isOpen, judge, tooMany } from "../judge.js";
 import { Siding } from "../siding.js";
 import { golden } from "./golden.js";
 
 test("the reasons that a worker reads are those of the golden file", () => {
-  const { too_many: many, being_taken: taken, away: gone } = golden("reasons");
-  assert.deepEqual([tooMany, beingTaken, away], [many, taken, gone]);
+  const { too_many: many, being_taken: taken, away: gone, open } = golden("reasons");
+  assert.deepEqual([tooMany, beingTaken, away, isOpen], [many, taken, gone, open]);
 });
 
 test("others wait behind what is moved, or is for an endpoint that is away", () => {
-  assert.equal(isHeld({ verdict: "queued", reason: "its endpoint is behind" }), true);
-  assert.equal(isHeld({ verdict: "wait", reason: away }), true);
-  assert.equal(isHeld({ verdict: "wait", reason: beingTaken }), false);
-  assert.equal(isHeld({ verdict: "drop" }), false);
+  assert.equal(blocks({ verdict: "queued", reason: "its endpoint is behind" }), true);
+  assert.equal(blocks({ verdict: "wait", reason: away }), true);
+  assert.equal(blocks({ verdict: "wait", reason: beingTaken }), false);
+  assert.equal(blocks({ verdict: "queued", reason: isOpen }), false);
+  assert.equal(blocks({ verdict: "drop" }), false);
 });
 
 /** Judges a message of which the database says all these in turn. @param {object[]} answers @param {{over?: boolean, aside?: boolean}} [is] */
