@@ -11,6 +11,8 @@ DECLARE
     v_webhook_ids integer[];
     v_message_ids text[];
     v_redeliveries integer[];
+    v_instance bigint := @extschema@._rule_json_count(p_holds -> 'instance');
+    v_namesake boolean;
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
     IF jsonb_typeof(p_holds -> 'unanswered') = 'array' THEN
@@ -49,11 +51,13 @@ BEGIN
     UPDATE @extschema@.rule_webhook_receipts r SET lease_until = v_now + mine.lease FROM mine
     WHERE r.webhook_id = mine.webhook_id AND r.message_id = mine.message_id AND r.redelivery = mine.redelivery;
 
-    PERFORM @extschema@._rule_worker_totals(p_consumer, p_totals);
+    v_namesake := @extschema@._rule_worker_has_namesake(p_consumer, v_instance, @extschema@._rule_json_count(p_holds -> 'heard_ms'));
+    PERFORM @extschema@._rule_worker_totals(p_consumer, p_totals, v_instance);
     RETURN QUERY SELECT 'go on', jsonb_build_object(
         -- A worker stamps requests by its own clock, and receivers refuse them when that is wrong.
         'now_ms', floor(1000 * extract(epoch FROM clock_timestamp()))::bigint,
         'places', @extschema@._rule_worker_places(p_consumer),
+        'namesake', v_namesake,
         'queue', (
             SELECT coalesce(jsonb_agg(u.id ORDER BY u.id), '[]') FROM unnest(v_ids) AS u (id)
             WHERE NOT EXISTS (SELECT FROM @extschema@.rule_webhook_queue q
@@ -71,9 +75,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_heartbeat(text, jsonb, jsonb) IS
-    'For workers: writes totals, renews the leases of what is held, gives back what claims without an answer were leased, and says what of the held is not the worker''s any more, its place in its group, and the time.';
+    'For workers: writes totals, renews the leases of what is held, gives back what claims without an answer were leased, and says what of the held is not the worker''s any more, its place in its group, the time, and whether another process of its name has done so since the time that is given as heard_ms.';
 
-CREATE OR REPLACE FUNCTION @extschema@._rule_worker_totals(p_consumer text, p_totals jsonb)
+CREATE OR REPLACE FUNCTION @extschema@._rule_worker_totals(p_consumer text, p_totals jsonb, p_instance bigint)
 RETURNS void LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -85,7 +89,8 @@ BEGIN
     SET queue_group = coalesce(t.queue_group, s.queue_group), messages_delivered = t.delivered,
         messages_acknowledged = t.acknowledged, messages_pending = t.pending, messages_redelivered = t.redelivered,
         avg_processing_time_ms = coalesce(t.avg_ms, s.avg_processing_time_ms),
-        last_active_at = clock_timestamp(), active = t.active, updated_at = now()
+        last_active_at = clock_timestamp(), active = t.active, updated_at = now(),
+        instance = p_instance, instance_at = clock_timestamp()
     FROM (SELECT DISTINCT ON (t ->> 'stream') t ->> 'stream' AS stream_name, t ->> 'group' AS queue_group,
                  coalesce(@extschema@._rule_json_count(t -> 'delivered'), 0) AS delivered,
                  coalesce(@extschema@._rule_json_count(t -> 'acknowledged'), 0) AS acknowledged,
@@ -97,5 +102,5 @@ BEGIN
     WHERE s.consumer_id = ANY (v_rows) AND s.stream_name = t.stream_name;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._rule_worker_totals(text, jsonb) IS
+COMMENT ON FUNCTION @extschema@._rule_worker_totals(text, jsonb, bigint) IS
     'Internal: writes what a worker counted, per stream.';

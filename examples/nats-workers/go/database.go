@@ -30,6 +30,7 @@ type database struct {
 	// claimRoom says that claim may be told what there is room for, since hello said so.
 	claimRoom atomic.Bool
 	lost      lostCalls
+	namesake  namesake
 }
 
 func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
@@ -49,7 +50,8 @@ func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, erro
 	if err != nil {
 		return nil, err
 	}
-	return &database{pool: pool, metrics: m, consumer: cfg.consumer, group: cfg.group}, nil
+	return &database{pool: pool, metrics: m, consumer: cfg.consumer, group: cfg.group,
+		namesake: namesake{instance: newCall()}}, nil
 }
 
 // errNoExtension is returned when the database has no rule_engine yet.
@@ -309,7 +311,8 @@ func (d *database) admit(ctx context.Context, messages []message) ([]verdict, er
 	again := false
 	answers, err := verdicts(ctx, d, len(messages), "try", "admit", func() any {
 		for i := range messages {
-			messages[i].Repeated = messages[i].Repeated || again
+			// A lease that is found then may be the namesake's, which sends.
+			messages[i].Repeated = (messages[i].Repeated || again) && !d.namesake.lives.Load()
 		}
 		again = true
 		return messages
@@ -368,6 +371,7 @@ func verdicts(ctx context.Context, d *database, n int, try, call string, members
 // heartbeat answers which of the holds are lost.
 func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost losses, err error) {
 	held.Unanswered = d.lost.all()
+	held.Instance, held.HeardMS = d.namesake.instance, d.namesake.heard
 	err = d.call(ctx, "heartbeat", true, func(ctx context.Context, schema string) error {
 		t, err := json.Marshal(totals)
 		if err != nil {

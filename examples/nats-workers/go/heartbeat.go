@@ -45,13 +45,16 @@ type holds struct {
 	Receipts []receipt `json:"receipts"`
 	// Unanswered are claims whose rows this process was never told of.
 	Unanswered []int64 `json:"unanswered,omitempty"`
+	Instance   int64   `json:"instance,omitempty"`
+	HeardMS    int64   `json:"heard_ms,omitempty"`
 }
 
 // losses is what a heartbeat is answered.
 type losses struct {
 	holds
-	Places places `json:"places"`
-	NowMS  int64  `json:"now_ms"` // not said by older versions
+	Places   places `json:"places"`
+	NowMS    int64  `json:"now_ms"`   // not said by older versions
+	Namesake bool   `json:"namesake"` // nor this
 
 	ahead time.Duration // the clock here, of the database's
 }
@@ -100,6 +103,10 @@ func (w *worker) heartbeat(ctx context.Context) {
 	}
 	w.takePlace(lost.Places)
 	w.clock.look(lost.ahead, -time.Duration(w.link.clock.Load()))
+	if w.db.namesake.look(lost) {
+		w.namesakes.say("another process lives under the same CONSUMER_NAME; give each its own: totals are mixed up, and events may arrive twice", "",
+			"consumer", w.cfg.consumer)
+	}
 	queue, receipts := map[int64]bool{}, map[receipt]bool{}
 	for _, id := range lost.Queue {
 		queue[id] = true

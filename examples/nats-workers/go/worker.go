@@ -42,6 +42,7 @@ type worker struct {
 	missed          time.Time // when the stream was last missing
 	nats, strangers complaint
 	upkeep, claims  complaint
+	namesakes       complaint
 	clock           clockWatch
 	slots           struct{ stream, ahead, queue slots }
 	backlog         backlog               // of the stream

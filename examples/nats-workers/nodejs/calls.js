@@ -108,7 +108,9 @@ export async function admit(db, signal, messages) {
   let told = messages;
   let asked = false;
   const members = () => {
-    if (asked) told = messages.map((m) => ({ ...m, repeated: true }));
+    // A lease that is found then may be the namesake's, which sends.
+    if (db.namesake.lives) told = messages.map((m) => ({ ...m, repeated: false }));
+    else if (asked) told = messages.map((m) => ({ ...m, repeated: true }));
     asked = true;
     return told;
   };
@@ -161,13 +163,14 @@ function verdicts(db, signal, n, members, column, name) {
  * @param {object[]} totals
  * @param {{queue: number[], receipts: [number, string, number][]}} held
  * @returns {Promise<{queue?: number[], receipts?: [number, string, number][], places?: Places,
- *   ahead: number}>}
+ *   namesake?: boolean, now_ms?: number, ahead: number}>}
  */
 export function heartbeat(db, signal, totals, held) {
   return db.call(signal, "heartbeat", async (schema, query) => {
     const asked = Date.now();
     const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`,
-      [db.consumer, JSON.stringify(totals), JSON.stringify({ ...held, unanswered: db.lost.all() })]);
+      [db.consumer, JSON.stringify(totals), JSON.stringify({ ...held, unanswered: db.lost.all(),
+        instance: db.namesake.instance, heard_ms: db.namesake.heard })]);
     const lost = row?.lost ?? {};
     // Older versions do not say what time it is there.
     return { ...lost, ahead: lost.now_ms ? (asked + Date.now()) / 2 - lost.now_ms : 0 };

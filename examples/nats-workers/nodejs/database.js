@@ -5,6 +5,7 @@ import { lanes } from "./batch.js";
 import { cancel } from "./cancel.js";
 import { Ended, onEnd } from "./context.js";
 import { LostCalls } from "./lostcalls.js";
+import { Namesake } from "./namesake.js";
 import { Outage } from "./outage.js";
 
 // Bounds one call. A Postgres that is frozen looks alive until then.
@@ -32,6 +33,7 @@ export class Database {
   /** Whether claim may be told what there is room for: hello says so. */
   claimRoom = false;
   lost = new LostCalls();
+  namesake = new Namesake();
 
   /** @param {Config} cfg @param {import("./metrics.js").Metrics} metrics */
   constructor(cfg, metrics) {

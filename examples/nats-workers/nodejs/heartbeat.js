@@ -47,6 +47,10 @@ async function heartbeat(w, signal) {
   }
   w.takePlace(lost.places);
   w.clock.look(lost.ahead, -w.link.clock);
+  if (w.db.namesake.look(lost)) {
+    w.namesakes.say("another process lives under the same CONSUMER_NAME; give each its own: totals are mixed up, and events may arrive twice", "",
+      { consumer: w.cfg.consumer });
+  }
   const queue = new Set(lost.queue);
   const receipts = new Set(lost.receipts?.map((r) => JSON.stringify(r)));
   for (const e of renewing) {

@@ -57,6 +57,7 @@ export class Worker {
   missed = -Infinity; // when the stream was last missing
   nats = new Complaint();
   strangers = new Complaint();
+  namesakes = new Complaint();
   upkeep = new Complaint();
   clock = new ClockWatch();
   claims = new Complaint();
