@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -75,9 +76,10 @@ func (r *receipt) UnmarshalJSON(text []byte) error {
 
 func (e *event) receipt() receipt { return receipt{e.webhookID, e.messageID, e.redelivery} }
 
-// heartbeats renews leases and writes totals until ctx ends.
+// heartbeats renews leases and writes totals until ctx ends. Never in step with a namesake that was started in
+// the same moment: of two at a time Postgres writes down one.
 func (w *worker) heartbeats(ctx context.Context) {
-	for every := time.Duration(w.settings.HeartbeatMS) * time.Millisecond; sleep(ctx, every) == nil; {
+	for every := time.Duration(w.settings.HeartbeatMS) * time.Millisecond; sleep(ctx, every-rand.N(every/10+1)) == nil; {
 		w.heartbeat(ctx)
 	}
 }

@@ -27,9 +27,14 @@ export class Stats {
   }
 }
 
-/** Renews leases and writes totals until the signal ends. @param {Worker} w @param {AbortSignal} signal */
+/**
+ * Renews leases and writes totals until the signal ends. Never in step with a namesake
+ * that was started in the same moment: of two at a time Postgres writes down one.
+ * @param {Worker} w
+ * @param {AbortSignal} signal
+ */
 export async function heartbeats(w, signal) {
-  while (await sleep(signal, w.heartbeatMS)) await heartbeat(w, signal);
+  while (await sleep(signal, w.heartbeatMS * (1 - Math.random() / 10))) await heartbeat(w, signal);
 }
 
 /** @param {Worker} w @param {AbortSignal} signal */
