@@ -9,7 +9,7 @@ COMMENT ON COLUMN @extschema@.rule_engine_source."only" IS 'There is one row';
 COMMENT ON COLUMN @extschema@.rule_engine_source.source_id IS 'Travels with each message: workers of this database deliver no other''s';
 COMMENT ON COLUMN @extschema@.rule_engine_source.database_oid IS 'The database that the id was made in; a copy by CREATE DATABASE has another';
 COMMENT ON COLUMN @extschema@.rule_engine_source.history_kept_since IS 'Messages older than this may have lost their row of history: they are delivered unless their transaction rolled back or is open';
-COMMENT ON COLUMN @extschema@.rule_engine_source.adopted_at IS 'Messages older than this were published by the database that the source id was taken over from: they are delivered without asking for their transaction';
+COMMENT ON COLUMN @extschema@.rule_engine_source.adopted_at IS 'Messages older than this were published by the database that the source id was taken over from: the history decides about them, and their transaction is not asked for';
 
 COMMENT ON TABLE @extschema@.rule_webhooks IS 'The endpoints that events go to.';
 COMMENT ON COLUMN @extschema@.rule_webhooks.webhook_id IS 'What functions and messages call it';

@@ -6,11 +6,18 @@ AS $$
 DECLARE
     v_source_id uuid;
 BEGIN
-    -- Messages under an adopted id were published by transactions that this database knows nothing of; a new id has none.
+    -- Messages under an adopted id were published by transactions whose ids say nothing here; a new id has none. The history
+    -- that a dump brought is whole for as long as it is kept.
     UPDATE @extschema@.rule_engine_source s
     SET source_id = coalesce(p_source_id, gen_random_uuid()),
         database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
-        history_kept_since = CASE WHEN p_source_id IS NULL THEN '-infinity' ELSE s.history_kept_since END,
+        history_kept_since = CASE
+            WHEN p_source_id IS NULL THEN '-infinity'
+            WHEN p_source_id = s.source_id THEN s.history_kept_since
+            ELSE greatest(s.history_kept_since, coalesce(
+                (SELECT max(h.published_at) FROM @extschema@.rule_nats_publish_history h)
+                - (SELECT r.keep FROM @extschema@.rule_engine_retention r WHERE r.table_name = 'rule_nats_publish_history')
+                + interval '1 minute', clock_timestamp())) END,
         adopted_at = CASE WHEN p_source_id IS NULL THEN '-infinity'
                           WHEN p_source_id = s.source_id THEN s.adopted_at
                           ELSE clock_timestamp() END
@@ -19,7 +26,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_engine_source_renew(uuid) IS
-    'Gives this database a new source id, or the one given: for a physical clone that goes its own way, or a copy that takes its origin''s place. Messages under an adopted id that are older than the call are delivered without asking for their transaction.';
+    'Gives this database a new source id, or the one given: for a physical clone that goes its own way, or a copy that takes its origin''s place. Of the messages under an adopted id that are older than the call those are delivered that the restored history knows, or is too short to know.';
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_source()
 RETURNS @extschema@.rule_engine_source LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -14,6 +14,21 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_transaction_status(xid8) IS
     'Internal: pg_xact_status() that answers for an id of the future, too.';
 
+-- Since then all ids that there are were given by this server. What another one gave later is a copy's, or that of which this is one.
+CREATE OR REPLACE FUNCTION @extschema@._rule_serves_since()
+RETURNS timestamptz LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    -- The checkpointer begins anew after a crash as well; a promotion leaves a history file.
+    RETURN greatest((SELECT max(a.backend_start) FROM pg_stat_get_activity(NULL) a WHERE a.backend_type = 'checkpointer'),
+                    (SELECT max(f.modification) FROM pg_ls_waldir() f WHERE f.name LIKE '%.history'));
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN 'infinity';
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_serves_since() IS
+    'Internal: when this server started, recovered from a crash or was promoted, whichever was last.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_event_recorded(p_webhook_id integer, p_message_id text, p_transaction xid8)
 RETURNS boolean LANGUAGE sql VOLATILE
 AS $$
@@ -75,6 +90,7 @@ DECLARE
     v_fates text[];
     v_kept_since timestamptz;
     v_adopted_at timestamptz;
+    v_serves_since timestamptz;
     v_at timestamptz;
     v_status text;
 BEGIN
@@ -87,13 +103,19 @@ BEGIN
     FOR i IN 1 .. coalesce(cardinality(v_fates), 0) LOOP
         CONTINUE WHEN v_fates[i] IS NOT NULL OR p_webhook_ids[i] IS NULL;
         v_at := clock_timestamp() - make_interval(secs => least(coalesce(p_ages_ms[i], 0), 1000000000000) / 1000.0);
+        -- Another database gave these ids. What its history was known to hold when it was dumped, and does not, did not commit.
         IF v_at < v_adopted_at THEN
-            v_fates[i] := 'committed';
+            v_fates[i] := CASE WHEN v_at < v_kept_since THEN 'committed' ELSE 'rolled back' END;
             CONTINUE;
         END IF;
         v_status := @extschema@._rule_transaction_status(p_transactions[i]);
+        IF v_status = 'in the future' THEN
+            v_serves_since := coalesce(v_serves_since, @extschema@._rule_serves_since());
+        END IF;
         v_fates[i] := CASE
             WHEN v_status = 'in progress' THEN 'in progress'
+            -- What a crash or a failover lost was published before it.
+            WHEN v_status = 'in the future' AND v_at > v_serves_since + interval '10 seconds' THEN 'of a copy'
             -- It may have committed since the first look.
             WHEN v_status = 'committed'
                  AND @extschema@._rule_event_recorded(p_webhook_ids[i], p_message_ids[i], p_transactions[i]) THEN 'committed'
@@ -105,7 +127,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_event_fates(integer[], text[], xid8[], bigint[]) IS
-    'Internal: ''committed'', ''in progress'' or ''rolled back'' for each stream message. Needs READ COMMITTED.';
+    'Internal: ''committed'', ''in progress'', ''rolled back'' or ''of a copy'' for each stream message. Needs READ COMMITTED.';
 
 CREATE OR REPLACE FUNCTION @extschema@.rule_nats_event_status(p_webhook_id integer, p_message_id text, p_transaction xid8)
 RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -81,6 +81,11 @@ BEGIN
         IF v_problems[i] IS NULL AND v_fates[i] = 'rolled back' THEN
             v_verdicts[i] := 'drop';
             v_reasons[i] := 'rolled back';
+        ELSIF v_problems[i] IS NULL AND v_fates[i] = 'of a copy' THEN
+            v_verdicts[i] := 'not ours';
+            v_reasons[i] := format('transaction %s is of another server with this source id; SELECT rule_engine_source_renew() in the one that is a copy',
+                                   v_transactions[i]);
+            v_waits[i] := 60000;
         ELSIF v_problems[i] IS NULL AND v_fates[i] = 'in progress' THEN
             v_verdicts[i] := 'wait';
             -- Workers read this reason, too.

@@ -61,11 +61,15 @@ ROLLBACK;
 SELECT a.verdict, a.reason, m.transaction
 FROM (VALUES (1, '18446744073709551615'), (2, '4611686018427387904'), (3, '0'), (4, '1'), (5, '2'), (6, '3'), (7, NULL),
              (8, ''), (9, '-1'), (10, 'abc'), (11, '18446744073709551616'), (12, '1e3'), (13, '99999999999999999999999')) m (n, transaction)
-JOIN rule_worker_admit('w', (SELECT jsonb_agg(t.message('fate', 'odd ' || n, transaction) ORDER BY n)
+JOIN rule_worker_admit('w', (SELECT jsonb_agg(t.message('fate', 'odd ' || n, transaction) || '{"age_ms": 999999999}' ORDER BY n)
     FROM (VALUES (1, '18446744073709551615'), (2, '4611686018427387904'), (3, '0'), (4, '1'), (5, '2'), (6, '3'), (7, NULL),
                  (8, ''), (9, '-1'), (10, 'abc'), (11, '18446744073709551616'), (12, '1e3'), (13, '99999999999999999999999')) v (n, transaction))) a
     ON a.ordinal = m.n
 ORDER BY m.n;
+
+-- One of the future that was published while this server gave the ids is another server's.
+SELECT pg_sleep(greatest(0, 11 - extract(epoch FROM clock_timestamp() - backend_start))) FROM pg_stat_activity WHERE backend_type = 'checkpointer';
+SELECT * FROM t.admit('w', t.message('fate', 'copied', '4611686018427388904'));
 
 -- Wherever the row lies, and however old its message is said to be: moved by maintenance, a batch of many days, a wrong clock.
 INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, triggered_by, transaction, slot)
@@ -86,8 +90,8 @@ SELECT a.verdict, a.reason FROM (VALUES (3500000), (3700000)) v (age_ms),
 SELECT rule_nats_event_status(:id, 'age', '3') AS cleaned_or_not, rule_nats_event_status(NULL, 'age', '3') AS no_webhook;
 ROLLBACK;
 
--- What rolled back or is open never had a row that could have been cleaned away; but what another database published
--- under an id that was adopted is not for this one to judge.
+-- What rolled back or is open never had a row that could have been cleaned away; but of what another database published
+-- under an id that was adopted only the history can tell.
 BEGIN;
 SELECT pg_current_xact_id()::text AS gone \gset
 ROLLBACK;
@@ -95,10 +99,15 @@ BEGIN;
 UPDATE rule_engine_source SET history_kept_since = now() + interval '1 hour';
 SELECT a.verdict, a.reason
 FROM (VALUES (1, :'gone'), (2, pg_current_xact_id()::text), (3, '4611686018427388904')) v (n, transaction),
-    rule_worker_admit('w', jsonb_build_array(t.message('fate', 'cleaned ' || n, transaction))) a ORDER BY n;
+    rule_worker_admit('w', jsonb_build_array(t.message('fate', 'cleaned ' || n, transaction)
+        || jsonb_build_object('age_ms', CASE n WHEN 3 THEN 999999999 ELSE 10 END))) a ORDER BY n;
 SELECT rule_nats_event_status(:id, 'cleaned 1', :'gone') AS cleaned;
 UPDATE rule_engine_source SET adopted_at = now() + interval '1 hour';
 SELECT a.verdict, a.reason FROM rule_worker_admit('w', jsonb_build_array(t.message('fate', 'adopted', :'gone'))) a;
+UPDATE rule_engine_source SET history_kept_since = now() - interval '1 hour';
+SELECT a.verdict, a.reason
+FROM (VALUES (1, 3500000), (2, 3700000)) v (n, age_ms), rule_worker_admit('w', jsonb_build_array(
+    t.message('fate', 'adopted ' || n, :'gone') || jsonb_build_object('age_ms', age_ms))) a ORDER BY n;
 SELECT rule_nats_event_status(:id, 'adopted', :'gone') AS adopted;
 ROLLBACK;
 

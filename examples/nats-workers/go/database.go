@@ -263,7 +263,7 @@ func (d *database) claim(ctx context.Context, limit int, streams []string, rooms
 		rows, start = nil, time.Now()
 		what, args := `.rule_worker_claim($1, $2, $3)`, []any{d.consumer, limit, streams}
 		if d.claimRoom.Load() {
-			what, args = `.rule_worker_claim($1, $2, $3, $4::jsonb, $5)`, append(args, string(room), call)
+			what, args = `.rule_worker_claim($1, $2, $3, $4::pg_catalog.jsonb, $5)`, append(args, string(room), call)
 		}
 		rs, err := d.pool.Query(ctx, `SELECT queue_id, action, webhook_id, message_id, redelivery, try,
 			payload, stream, subject, headers::text FROM `+schema+what, args...)
@@ -343,7 +343,7 @@ func verdicts(ctx context.Context, d *database, n int, try, call string, members
 		}
 		start := time.Now()
 		rs, err := d.pool.Query(ctx, `SELECT ordinal, verdict, wait_ms, reason, `+try+` FROM `+schema+
-			`.rule_worker_`+call+`($1, $2::jsonb)`, d.consumer, string(text))
+			`.rule_worker_`+call+`($1, $2::pg_catalog.jsonb)`, d.consumer, string(text))
 		if err != nil {
 			return err
 		}
@@ -384,7 +384,7 @@ func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (w
 		var verdict, text *string
 		asked := time.Now()
 		err = d.pool.QueryRow(ctx, `SELECT verdict, lost::text FROM `+schema+
-			`.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`, d.consumer, string(t), string(h)).Scan(&verdict, &text)
+			`.rule_worker_heartbeat($1, $2::pg_catalog.jsonb, $3::pg_catalog.jsonb)`, d.consumer, string(t), string(h)).Scan(&verdict, &text)
 		if err != nil {
 			return err
 		}

@@ -77,7 +77,7 @@ export function claim(db, signal, limit, streams, rooms) {
     const call = newCall();
     const more = db.claimRoom ? [JSON.stringify(rooms()), call] : [];
     const rows = await query(`SELECT queue_id, action, webhook_id, message_id, redelivery, try,
-      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3${more.length ? ", $4::jsonb, $5" : ""})`,
+      payload, stream, subject, headers FROM ${schema}.rule_worker_claim($1, $2, $3${more.length ? ", $4::pg_catalog.jsonb, $5" : ""})`,
     [db.consumer, limit, streams, ...more]).catch((err) => {
       db.lost.add(call);
       throw err;
@@ -144,7 +144,7 @@ function verdicts(db, signal, n, members, column, name) {
   return db.call(signal, name, async (schema, query) => {
     const start = performance.now(); // a lease counts from here
     const rows = await query(`SELECT ordinal, verdict, wait_ms, reason, ${column}
-      FROM ${schema}.rule_worker_${name}($1, $2::jsonb)`, [db.consumer, JSON.stringify(members())]);
+      FROM ${schema}.rule_worker_${name}($1, $2::pg_catalog.jsonb)`, [db.consumer, JSON.stringify(members())]);
     /** @type {Verdict[]} */
     const answers = Array.from({ length: n }, () => ({ verdict: "", reason: "", wait: 0, try: 0, start }));
     for (const r of rows) {
@@ -168,7 +168,7 @@ function verdicts(db, signal, n, members, column, name) {
 export function heartbeat(db, signal, totals, held) {
   return db.call(signal, "heartbeat", async (schema, query) => {
     const asked = Date.now();
-    const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::jsonb, $3::jsonb)`,
+    const [row] = await query(`SELECT lost FROM ${schema}.rule_worker_heartbeat($1, $2::pg_catalog.jsonb, $3::pg_catalog.jsonb)`,
       [db.consumer, JSON.stringify(totals), JSON.stringify({ ...held, unanswered: db.lost.all(),
         instance: db.namesake.instance, heard_ms: db.namesake.heard })]);
     const lost = row?.lost ?? {};
