@@ -4,7 +4,10 @@ AS $$
 DECLARE
     v_call record;
 BEGIN
-    SELECT q.webhook_id, q.status, q.payload IS NULL AS of_bytes INTO v_call
+    SELECT q.webhook_id, q.status, q.payload IS NULL AS of_bytes,
+           -- Longer than any is: the clock was set back, and who has it renews no lease any more.
+           q.lease_until > clock_timestamp() + @extschema@._rule_lease(300000) + interval '1 minute' AS abandoned
+    INTO v_call
     FROM @extschema@.rule_webhook_queue q WHERE q.queue_id = p_call_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM @extschema@._rule_refuse(
@@ -17,16 +20,18 @@ BEGIN
     ELSIF v_call.status = 'success' THEN
         PERFORM @extschema@._rule_refuse(format('call %s was delivered', p_call_id),
             'Send its payload again with rule_webhook_call(), as an event of its own.', '55000');
-    ELSIF v_call.status = 'processing' THEN
+    ELSIF v_call.status = 'processing' AND NOT v_call.abandoned THEN
         RETURN false;
     END IF;
     -- A dead letter gets all its tries again; one that waits only waits no longer.
     UPDATE @extschema@.rule_webhook_queue q
-    SET status = 'pending', completed_at = NULL, next_retry_at = clock_timestamp(),
+    SET status = 'pending', completed_at = NULL, next_retry_at = clock_timestamp(), leased_by = NULL, lease_until = NULL,
         retry_count = CASE q.status WHEN 'failed' THEN 0 ELSE q.retry_count END,
         refusals = CASE q.status WHEN 'failed' THEN 0 ELSE q.refusals END,
         first_tried_at = CASE WHEN q.status <> 'failed' THEN q.first_tried_at END,
-        lease_losses = CASE q.status WHEN 'failed' THEN 0 ELSE q.lease_losses END, redelivered_at = NULL, paced = false,
+        lease_losses = CASE q.status WHEN 'failed' THEN 0
+                                     ELSE q.lease_losses + (q.status = 'processing' AND q.route <> 'publish')::integer END,
+        redelivered_at = NULL, paced = false,
         route = CASE WHEN q.status = 'failed' OR q.route = 'stream' THEN 'post' ELSE q.route END
     WHERE q.queue_id = p_call_id;
     PERFORM @extschema@._rule_queue_wake();

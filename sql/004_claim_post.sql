@@ -210,7 +210,8 @@ BEGIN
     UPDATE @extschema@.rule_webhook_queue q
     SET status = CASE r.state WHEN 'done' THEN 'success' ELSE q.status END,
         completed_at = CASE r.state WHEN 'done' THEN r.done_at END,
-        next_retry_at = CASE r.state WHEN 'done' THEN q.next_retry_at ELSE r.lease_until END
+        next_retry_at = CASE r.state WHEN 'done' THEN q.next_retry_at ELSE r.lease_until END,
+        started_at = coalesce(q.started_at, r.taken_at)
     FROM @extschema@.rule_webhook_receipts r
     WHERE q.queue_id = ANY (p_rows)
       AND r.webhook_id = q.webhook_id AND r.message_id = q.message_id AND r.redelivery = q.redelivery

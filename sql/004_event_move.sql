@@ -58,7 +58,8 @@ BEGIN
     SET status = excluded.status, retry_count = excluded.retry_count, refusals = excluded.refusals,
         first_tried_at = excluded.first_tried_at, lease_losses = excluded.lease_losses, route = 'post',
         next_retry_at = excluded.next_retry_at, response_status = excluded.response_status,
-        error_message = excluded.error_message, last_answer = excluded.last_answer, completed_at = excluded.completed_at
+        error_message = excluded.error_message, last_answer = excluded.last_answer, completed_at = excluded.completed_at,
+        started_at = excluded.started_at
     WHERE q.status = 'pending';
     DELETE FROM @extschema@.rule_webhook_receipts r
     WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery;

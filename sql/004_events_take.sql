@@ -173,7 +173,7 @@ BEGIN
                     FOR UPDATE SKIP LOCKED) q
                 WHERE q.status = 'pending')
             UPDATE @extschema@.rule_webhook_queue q
-            SET route = 'post', next_retry_at = least(q.next_retry_at, coalesce(v_due[mine.n], v_now))
+            SET route = 'post', next_retry_at = least(q.next_retry_at, coalesce(v_due[mine.n], v_now)), started_at = v_now
             FROM mine WHERE q.ctid = mine.place RETURNING mine.n
         LOOP
             v_verdicts[v_event.n] := 'queued';

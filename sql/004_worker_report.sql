@@ -93,7 +93,8 @@ BEGIN
             v_refused := @extschema@._rule_status_refuses(v.status);
             -- Gone is said of the endpoint, not of the event.
             v_refusals := v.refusals + (v_refused AND v.status <> 410)::integer;
-            v_first_tried_at := coalesce(v.first_tried_at, @extschema@._rule_webhook_time(
+            -- No later than this one, whatever a clock said that was set back.
+            v_first_tried_at := least(v.first_tried_at, @extschema@._rule_webhook_time(
                 clock_timestamp() - make_interval(secs => v.started_ms_ago / 1000), v.paused_since, v.paused_ms));
             v_left_ms := 1000 * extract(epoch FROM v_first_tried_at + v.give_up_after
                                                    - @extschema@._rule_webhook_time(clock_timestamp(), v.paused_since, v.paused_ms));

@@ -5,6 +5,7 @@ DECLARE
     v_ring record;
     v_rows record;
     v_rolled jsonb;
+    v_mended bigint[];
     v_report jsonb := '{"success": true}';
 BEGIN
     PERFORM @extschema@._rule_check_range(p_max_rows, 1, 10000000, 'p_max_rows');
@@ -19,8 +20,12 @@ BEGIN
         RETURN jsonb_build_object('success', false, 'reason', 'another session maintains this database');
     END IF;
 
+    PERFORM @extschema@._rule_clock_mend();
+    v_mended := ARRAY[@extschema@._rule_clock_mend_receipts(p_max_rows), @extschema@._rule_clock_mend_rows(p_max_rows)];
     v_rolled := @extschema@._rule_roll_up_closed(p_max_rows);
-    v_report := v_report || jsonb_build_object('expired', @extschema@._rule_holds_expire(least(p_max_rows, 100000)::integer));
+    v_report := v_report || jsonb_build_object(
+        'clock', jsonb_build_object('rows_mended', v_mended[1] + v_mended[2], 'more', p_max_rows <= ANY (v_mended)),
+        'expired', @extschema@._rule_holds_expire(least(p_max_rows, 100000)::integer));
     -- Deletes come before TRUNCATE, whose lock lasts until the end. Rows of a webhook that is gone are of transactions that
     -- were open when it was deleted. A number that was never given is one that a restore is about to bring.
     FOR v_rows IN
@@ -67,4 +72,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_engine_maintain(bigint) IS
-    'Rolls up history and attempts for the views, removes what rule_engine_retention does not keep and empties the day of the rings that is written to next. Workers call it every hour; where none runs, have a scheduler do so every few minutes. Says what it did, and with "more" where p_max_rows left something for the next call.';
+    'Rolls up history and attempts for the views, removes what rule_engine_retention does not keep, ends what a clock that was set back has left to wait, and empties the day of the rings that is written to next. Workers call it every hour; where none runs, have a scheduler do so every few minutes. Says what it did, and with "more" where p_max_rows left something for the next call.';

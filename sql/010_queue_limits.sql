@@ -87,7 +87,8 @@ BEGIN
     FOR v_limit IN
         SELECT l.*, l.max_bytes - p_bytes + 1 AS full_bytes, coalesce(f.waiting_events, 0) AS events,
                coalesce(f.waiting_bytes, 0) AS bytes, coalesce(f.up_to_queue_id, 0) AS up_to,
-               f.measured_at < clock_timestamp() - greatest(interval '1 second', 200 * f.measuring_time) AS old
+               f.measured_at NOT BETWEEN clock_timestamp() - greatest(interval '1 second', 200 * f.measuring_time)
+                                     AND clock_timestamp() + interval '1 minute' AS old
         FROM @extschema@._rule_queue_limits() l
         LEFT JOIN @extschema@.rule_webhook_queue_fill f ON f.webhook_id = l.webhook_id
         WHERE l.webhook_id IN (0, p_webhook_id)

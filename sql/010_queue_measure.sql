@@ -12,7 +12,9 @@ AS $$
           SELECT 0, 'the queue', NULL, NULL, interval '4 minutes'
           WHERE NOT EXISTS (SELECT FROM @extschema@._rule_queue_limits() q WHERE q.webhook_id = 0)) l
     LEFT JOIN @extschema@.rule_webhook_queue_fill f ON f.webhook_id = l.webhook_id
-    WHERE (f.measured_at > pg_catalog.clock_timestamp() - greatest(l.often, 20 * f.measuring_time)) IS NOT TRUE
+    -- Not for long after the clock was set back.
+    WHERE (f.measured_at BETWEEN pg_catalog.clock_timestamp() - greatest(l.often, 20 * f.measuring_time)
+                         AND pg_catalog.clock_timestamp() + interval '1 minute') IS NOT TRUE
     ORDER BY f.measured_at NULLS FIRST
 $$;
 COMMENT ON FUNCTION @extschema@._rule_queue_measure_due() IS

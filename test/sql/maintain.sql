@@ -39,7 +39,7 @@ $$ INSERT INTO re.rule_nats_publish_history (webhook_id, subject, payload, messa
           t.slot(p_age), '77', '{"h": "1"}' $$;
 
 -- Nothing to do.
-SELECT rule_engine_maintain() - 'rolled_up' = '{"success": true, "expired": 0,
+SELECT rule_engine_maintain() - 'rolled_up' = '{"success": true, "expired": 0, "clock": {"rows_mended": 0, "more": false},
     "rule_webhook_queue": {"rows_removed": 0, "more": false}, "rule_webhook_receipts": {"rows_removed": 0, "more": false},
     "rule_webhook_drops": {"rows_removed": 0, "more": false},
     "rule_webhook_attempts": {"slots_emptied": 0, "slots_in_use": 0, "rows_removed": 0, "rows_kept_longer": 0, "more": false},
