@@ -14,10 +14,11 @@ BEGIN
         history_kept_since = CASE
             WHEN p_source_id IS NULL THEN '-infinity'
             WHEN p_source_id = s.source_id THEN s.history_kept_since
+            -- A dump does not say what was cleaned away: nothing that is younger than the oldest publish that is left.
             ELSE greatest(s.history_kept_since, coalesce(
-                (SELECT max(h.published_at) FROM @extschema@.rule_nats_publish_history h)
-                - (SELECT r.keep FROM @extschema@.rule_engine_retention r WHERE r.table_name = 'rule_nats_publish_history')
-                + interval '1 minute', clock_timestamp())) END,
+                (SELECT greatest(min(h.published_at) FILTER (WHERE h.success), max(h.published_at) - r.keep + interval '1 minute')
+                 FROM @extschema@.rule_nats_publish_history h, @extschema@.rule_engine_retention r
+                 WHERE r.table_name = 'rule_nats_publish_history' GROUP BY r.keep), clock_timestamp())) END,
         adopted_at = CASE WHEN p_source_id IS NULL THEN '-infinity'
                           WHEN p_source_id = s.source_id THEN s.adopted_at
                           ELSE clock_timestamp() END

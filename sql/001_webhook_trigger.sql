@@ -37,9 +37,10 @@ BEGIN
                 'Its events, receipts and secrets hang on it. Register another webhook.', '0A000');
         END IF;
         NEW.updated_at := now();
-    ELSE
-        -- Messages name webhooks by positive numbers.
-        PERFORM @extschema@._rule_check_range(NEW.webhook_id, 1, 2147483647, 'webhook_id');
+    -- A dump of 0.1.0 may have one.
+    ELSIF NEW.webhook_id < 1 THEN
+        RAISE WARNING USING MESSAGE = format('no stream can deliver the events of a webhook with the id %s', NEW.webhook_id),
+            HINT = 'Messages name webhooks by numbers from 1 on. Register it without an id.';
     END IF;
     PERFORM @extschema@._rule_check_present(NEW.updated_at IS NOT NULL, 'updated_at');
     RETURN NEW;
@@ -91,7 +92,6 @@ COMMENT ON FUNCTION @extschema@._rule_webhooks_gone() IS
 CREATE OR REPLACE TRIGGER rule_webhooks_gone
     AFTER DELETE ON @extschema@.rule_webhooks
     FOR EACH ROW EXECUTE FUNCTION @extschema@._rule_webhooks_gone();
-ALTER TABLE @extschema@.rule_webhooks ENABLE ALWAYS TRIGGER rule_webhooks_gone;
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_truncate()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

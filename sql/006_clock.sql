@@ -11,7 +11,7 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     -- Another session's now may be some milliseconds later.
     v_soon timestamptz := v_now + interval '1 minute';
-    v_behind boolean := EXISTS (SELECT FROM @extschema@.rule_engine_upkeep u WHERE greatest(u.rolled_up_at, u.maintained_at) > v_soon);
+    v_behind boolean;
     v_webhooks integer[];
 BEGIN
     WITH ahead AS (
@@ -23,7 +23,7 @@ BEGIN
         failing_since = CASE WHEN e.failing_since > v_now THEN v_now ELSE e.failing_since END,
         open_until = CASE WHEN e.open_until > v_now THEN v_now ELSE e.open_until END
     FROM ahead WHERE e.ctid = ahead.place;
-    v_behind := v_behind OR FOUND;
+    v_behind := FOUND;
 
     -- As long as if they were given now: who lives renews them, every few seconds. What is leased was due.
     WITH ahead AS (
@@ -44,7 +44,8 @@ BEGIN
         FOR UPDATE SKIP LOCKED)
     UPDATE @extschema@.rule_nats_consumer_stats s
     SET last_active_at = CASE WHEN s.last_active_at > v_now THEN v_now ELSE s.last_active_at END,
-        reached_at = CASE WHEN s.reached_at > v_now THEN v_now ELSE s.reached_at END
+        reached_at = CASE WHEN s.reached_at > v_now THEN v_now ELSE s.reached_at END,
+        instance_at = CASE WHEN s.instance_at > v_now THEN v_now ELSE s.instance_at END
     FROM ahead WHERE s.ctid = ahead.place;
     v_behind := v_behind OR FOUND;
 
@@ -62,15 +63,16 @@ BEGIN
         WHERE w.webhook_id = ANY (v_webhooks);
     END IF;
 
-    -- What rolled back later than that would be delivered. Whatever history is gone was of a time before now.
-    WITH ahead AS (
-        SELECT s.ctid AS place FROM @extschema@.rule_engine_source s
-        WHERE greatest(s.history_kept_since, s.adopted_at) > v_soon
-        FOR NO KEY UPDATE SKIP LOCKED)
-    UPDATE @extschema@.rule_engine_source s
-    SET history_kept_since = least(s.history_kept_since, v_now), adopted_at = least(s.adopted_at, v_now)
-    FROM ahead WHERE s.ctid = ahead.place;
-    RETURN v_behind OR FOUND;
+    -- What rolled back later than that would be delivered. Whatever history is gone was of a time before now. As for webhooks,
+    -- no UPDATE of none.
+    PERFORM FROM @extschema@.rule_engine_source s
+    WHERE greatest(s.history_kept_since, s.adopted_at) > v_soon FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        v_behind := true;
+        UPDATE @extschema@.rule_engine_source s
+        SET history_kept_since = least(s.history_kept_since, v_now), adopted_at = least(s.adopted_at, v_now);
+    END IF;
+    RETURN v_behind;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_clock_mend() IS

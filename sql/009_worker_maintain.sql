@@ -14,16 +14,19 @@ COMMENT ON FUNCTION @extschema@._rule_roll_up_due_ms() IS
 CREATE OR REPLACE FUNCTION @extschema@.rule_worker_maintain(p_consumer text)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_behind boolean;
 BEGIN
     PERFORM @extschema@._rule_worker_begin(p_consumer, false);
-    v_behind := @extschema@._rule_clock_mend();
-    IF v_behind OR @extschema@._rule_roll_up_due_ms() = 0 THEN
+    IF @extschema@._rule_clock_mend() THEN
+        -- The rest in a call of its own: until this one commits nobody can renew what it has shortened.
+        UPDATE @extschema@.rule_engine_upkeep u SET more = true
+        WHERE u.ctid IN (SELECT k.ctid FROM @extschema@.rule_engine_upkeep k FOR UPDATE SKIP LOCKED);
+        RETURN 1000;
+    END IF;
+    IF @extschema@._rule_roll_up_due_ms() = 0 THEN
         -- Looking for old rows reads whole tables: not as often as the views need a roll-up.
-        IF v_behind OR EXISTS (SELECT FROM @extschema@.rule_engine_upkeep u
-                               WHERE u.more OR u.maintained_at IS NULL
-                                  OR u.maintained_at NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp()) THEN
+        IF EXISTS (SELECT FROM @extschema@.rule_engine_upkeep u
+                   WHERE u.more OR u.maintained_at IS NULL
+                      OR u.maintained_at NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp()) THEN
             PERFORM @extschema@.rule_engine_maintain();
         ELSIF @extschema@._rule_roll_up_lock(p_wait => false) THEN
             PERFORM @extschema@._rule_roll_up_closed(100000);
@@ -38,4 +41,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.rule_worker_maintain(text) IS
-    'For workers: counts what waits, where the queue has a limit, ends rates of resumes and redeliveries of which nothing is left, rolls history and attempts up when nobody has for five minutes, or for ten seconds where a transaction was in the way, calls rule_engine_maintain() when nobody has for an hour, it left something or the clock was set back, and says after how many ms to call again. Never waits for another session.';
+    'For workers: counts what waits, where the queue has a limit, ends rates of resumes and redeliveries of which nothing is left, rolls history and attempts up when nobody has for five minutes, or for ten seconds where a transaction was in the way, calls rule_engine_maintain() when nobody has for an hour, it left something or the call before saw that the clock was set back, and says after how many ms to call again. Never waits for another session.';

@@ -46,7 +46,7 @@ AS $$
 DECLARE
     v_committed boolean[] := @extschema@._rule_events_recorded(p_webhook_ids, p_message_ids, p_transactions, p_ages_ms);
     -- What is older may have had a row.
-    v_cleaned_ms double precision := (SELECT CASE WHEN isfinite(s.history_kept_since)
+    v_cleaned_ms double precision := (SELECT CASE WHEN isfinite(s.history_kept_since) AND s.adopted_at = '-infinity'
                                                   THEN 1000 * extract(epoch FROM clock_timestamp() - s.history_kept_since) END
                                       FROM @extschema@.rule_engine_source s);
 BEGIN

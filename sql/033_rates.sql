@@ -52,11 +52,14 @@ BEGIN
         WHERE (w.redeliver_per_second IS NOT NULL AND NOT @extschema@._rule_paced_left(w.webhook_id))
            OR (w.resumed_at IS NOT NULL AND NOT @extschema@._rule_resumed_left(w.webhook_id, w.resumed_at))
         FOR NO KEY UPDATE SKIP LOCKED);
-    -- Who redelivered until now had it locked, and what that made is seen only from here on.
-    UPDATE @extschema@.rule_webhooks w
-    SET redeliver_per_second = CASE WHEN @extschema@._rule_paced_left(w.webhook_id) THEN w.redeliver_per_second END,
-        resume_per_second = CASE WHEN @extschema@._rule_resumed_left(w.webhook_id, w.resumed_at) THEN w.resume_per_second END
-    WHERE w.webhook_id = ANY (v_webhooks);
+    -- An UPDATE, if only of none, makes all sessions read the webhooks again.
+    IF v_webhooks <> '{}' THEN
+        -- Who redelivered until now had it locked, and what that made is seen only from here on.
+        UPDATE @extschema@.rule_webhooks w
+        SET redeliver_per_second = CASE WHEN @extschema@._rule_paced_left(w.webhook_id) THEN w.redeliver_per_second END,
+            resume_per_second = CASE WHEN @extschema@._rule_resumed_left(w.webhook_id, w.resumed_at) THEN w.resume_per_second END
+        WHERE w.webhook_id = ANY (v_webhooks);
+    END IF;
     -- What was given back as its rate ended, or is to go again by hand, would wait for a rate for ever.
     WITH waiting AS (
         SELECT q.ctid AS place

@@ -39,6 +39,7 @@ END $$;
 CREATE FUNCTION pg_temp.tried(p_id bigint, p_status integer) RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('path', 'queue', 'queue_id', p_id, 'result', 'answered', 'status', p_status, 'started_ms_ago', 10, 'duration_ms', 9) $$;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 
 -- The waits of a breaker, and what it counts.
 SELECT count(a.verdict) FROM generate_series(1, 5) n CROSS JOIN LATERAL t.admit('w', t.message('away', 'a' || n)) a;
@@ -46,6 +47,7 @@ SELECT count(r.verdict) FROM generate_series(1, 5) n CROSS JOIN LATERAL t.report
 SELECT breaker_state FROM rule_webhook_endpoints;
 CALL pg_temp.ahead();
 SELECT verdict, reason FROM t.admit('w', t.message('away', 'next'));
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT breaker_state, pg_temp.at(open_until) AS open_until, pg_temp.at(breaker_since) AS since, pg_temp.at(failing_since) AS failing_since FROM rule_webhook_endpoints;
 SELECT verdict, reason FROM t.admit('w', t.message('away', 'next'));
@@ -61,6 +63,7 @@ CALL pg_temp.ahead();
 SELECT * FROM rows;
 SELECT verdict FROM t.admit('w', t.message('ahead', 'receipt'));
 SELECT rule_webhook_retry(:by_hand) AS by_hand;
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT * FROM rows;
 SELECT state, pg_temp.at(lease_until) AS leased FROM rule_webhook_receipts;
@@ -92,6 +95,7 @@ SELECT pg_temp.queued('ahead', 'scheduled', now() + interval '300 days') AS sche
        pg_temp.queued('held', 'scheduled for tomorrow', now() + interval '1 day') AS tomorrow \gset
 SELECT * FROM rows;
 SELECT count(*) AS claimed FROM rule_worker_claim('w', 10, '{}');
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT * FROM rows;
 SELECT rule_engine_maintain() -> 'clock' AS clock;
@@ -130,6 +134,7 @@ DELETE FROM rule_webhook_receipts;
 INSERT INTO rule_nats_consumer_stats (stream_name, consumer_name, queue_group, active, last_active_at, reached_at)
 VALUES ('WEBHOOKS', 'dead', 'g', true, now() + interval '1 day', now() + interval '1 day'), ('WEBHOOKS', 'alive', 'g', true, now(), now());
 SELECT rule_worker_maintain('alive') > 0 AS maintained;
+SELECT rule_worker_maintain('alive') > 0 AS maintained;
 SELECT consumer_name, pg_temp.at(last_active_at) AS last_active, pg_temp.at(reached_at) AS reached FROM rule_nats_consumer_stats ORDER BY 1;
 DELETE FROM rule_nats_consumer_stats;
 
@@ -139,20 +144,24 @@ SELECT rule_webhook_hold(:away, 'by then'), rule_webhook_resume(:away, 5);
 UPDATE rule_webhooks SET held_since = now() + interval '1 day' WHERE webhook_id = :held;
 UPDATE rule_webhooks SET resumed_at = now() + interval '1 day' WHERE webhook_id = :away;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT webhook_name, pg_temp.at(held_since) AS held, pg_temp.at(paused_since) AS paused, pg_temp.at(resumed_at) AS resumed FROM rule_webhooks WHERE webhook_id IN (:held, :away) ORDER BY 1;
 
 -- What waits is counted, and the limit of a queue does not go by an old count.
 SELECT pg_temp.queued('ahead', 'counted') > 0 AS queued;
 UPDATE rule_webhooks SET queue_max_events = 2 WHERE webhook_id = :id;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 UPDATE rule_webhook_queue_fill SET measured_at = now() + interval '1 day', waiting_events = 2 WHERE webhook_id = :id;
 SELECT t.error($$SELECT re.rule_webhook_enqueue(t.id('ahead'), '{}')$$);
 UPDATE rule_webhook_queue_fill SET measured_at = now() + interval '1 day', waiting_events = 7 WHERE webhook_id = :id;
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT waiting_events, measured_at <= clock_timestamp() AS measured FROM rule_webhook_queue_fill WHERE webhook_id = :id;
 
 -- What rolls back from now on is not taken for something whose history is gone.
 UPDATE rule_engine_source SET history_kept_since = now() + interval '1 day', adopted_at = now() + interval '1 day';
+SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT rule_worker_maintain('w') > 0 AS maintained;
 SELECT pg_temp.at(history_kept_since) AS kept, pg_temp.at(adopted_at) AS adopted FROM rule_engine_source;
 

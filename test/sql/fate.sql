@@ -110,6 +110,22 @@ FROM (VALUES (1, 3500000), (2, 3700000)) v (n, age_ms), rule_worker_admit('w', j
     t.message('fate', 'adopted ' || n, :'gone') || jsonb_build_object('age_ms', age_ms))) a ORDER BY n;
 SELECT rule_nats_event_status(:id, 'adopted', :'gone') AS adopted;
 ROLLBACK;
+-- Which is whole since the oldest publish that is left, or for as long as it is kept; where there is none, nothing is known.
+BEGIN;
+DELETE FROM rule_nats_publish_history;
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT rule_engine_source_renew('00000000-0000-4000-8000-000000000002') AS without_history;
+SELECT history_kept_since > now() - interval '1 minute' AS known_from_now_on FROM rule_engine_source;
+INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, triggered_by, transaction, slot, published_at)
+SELECT :id, 'webhooks.test', 'left ' || n, n < 3, 'test', '3', 0, now() - n * interval '1 day' FROM generate_series(1, 3) n;
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT rule_engine_source_renew('00000000-0000-4000-8000-000000000003') AS oldest_two_days;
+SELECT now() - history_kept_since AS known_since FROM rule_engine_source;
+UPDATE rule_engine_retention SET keep = interval '1 day' WHERE table_name = 'rule_nats_publish_history';
+UPDATE rule_engine_source SET history_kept_since = '-infinity';
+SELECT rule_engine_source_renew('00000000-0000-4000-8000-000000000004') AS kept_for_a_day;
+SELECT now() - history_kept_since AS known_since FROM rule_engine_source;
+ROLLBACK;
 
 -- What was left out stands in SQL.
 SELECT message_id, reason, worker, count(*) FROM rule_webhook_drops WHERE message_id !~ 'odd' GROUP BY 1, 2, 3 ORDER BY 1, 2;

@@ -184,7 +184,7 @@ SELECT :id, message_id, transaction, top_transaction, now() - interval '1 hour',
 FROM (VALUES ('dumped 1', '3'::xid8, '3'::xid8), ('dumped 2', '4611686018427387904', '4611686018427387903'), ('dumped 3', pg_current_xact_id(), '3'),
              ('lost 1', '3', '3'), ('lost 2', '4611686018427387904', '4611686018427387903'), ('lost 3', pg_current_xact_id(), '3'))
     v (message_id, transaction, top_transaction);
-UPDATE rule_engine_source SET adopted_at = now(), history_kept_since = '-infinity';
+UPDATE rule_engine_source SET adopted_at = now(), history_kept_since = now();
 SELECT message_id FROM t.claim();
 SELECT message_id, reason FROM rule_webhook_drops WHERE message_id LIKE 'lost%' ORDER BY 1;
 ROLLBACK;

@@ -55,7 +55,7 @@ SELECT mark AS mark FROM rule_worker_endpoints(:'mark') LIMIT 1 \gset
 DELETE FROM rule_webhooks WHERE webhook_id = :gone;
 RESET session_replication_role;
 SELECT webhook_id = :gone AS gone, url FROM rule_worker_endpoints(:'mark');
-SELECT count(*) AS secrets FROM rule_webhook_secrets;
+DELETE FROM rule_webhook_secrets WHERE webhook_id = :gone;
 DELETE FROM rule_webhook_deletions;
 -- A mark from beyond our time is of no use: everything comes again. Nor is one of another run of the server, which its xmin says.
 SELECT webhook_name FROM rule_worker_endpoints('9000000:9000000:');

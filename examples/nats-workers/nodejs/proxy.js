@@ -37,7 +37,7 @@ export function tunnels(proxy, dialling, overTLS, timeout) {
     connect(tunnel, proxy, targetOf(options)).then(() => {
       if (options.protocol !== "https:") return end(null, tunnel);
       last = /** @type {any} */ (overTLS({ ...options, httpSocket: tunnel }, end)); // it is the socket, and in no type
-    }, (err) => end(err, null));
+    }).catch((err) => end(err, null));
   };
 }
 
