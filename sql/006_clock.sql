@@ -49,7 +49,7 @@ BEGIN
     FROM ahead WHERE s.ctid = ahead.place;
     v_behind := v_behind OR FOUND;
 
-    -- An UPDATE, if only of none, makes all sessions read the webhooks again.
+    -- An UPDATE, if only of none, makes all sessions read the webhooks again. It mends paused_since, too, by a trigger.
     v_webhooks := ARRAY(
         SELECT w.webhook_id FROM @extschema@.rule_webhooks w
         WHERE greatest(w.held_since, w.paused_since, w.resumed_at) > v_soon
@@ -58,7 +58,6 @@ BEGIN
         v_behind := true;
         UPDATE @extschema@.rule_webhooks w
         SET held_since = CASE WHEN w.held_since > v_now THEN v_now ELSE w.held_since END,
-            paused_since = CASE WHEN w.paused_since > v_now THEN v_now ELSE w.paused_since END,
             resumed_at = CASE WHEN w.resumed_at > v_now THEN v_now ELSE w.resumed_at END
         WHERE w.webhook_id = ANY (v_webhooks);
     END IF;

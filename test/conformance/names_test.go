@@ -203,5 +203,5 @@ func TestEventsThatWaitForOneNameAskForItOnce(t *testing.T) {
 		require.Equal(t, "delivered", got.Outcome, got.error())
 	}
 	// One that is not answered is put again, seconds later.
-	require.Less(t, questions.Load(), int32(events))
+	require.Less(t, questions.Load(), int32(events)/2)
 }
