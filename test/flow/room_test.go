@@ -54,7 +54,7 @@ func TestEndpointsThatHangDelayNobodyAlsoWithABacklogInFrontOfTheOthersEvents(t 
 			b.count(t, c.hanging, "SELECT count(*) FROM rule_webhooks w WHERE webhook_id <> $1 AND ("+inHand+") BETWEEN 9 AND 16", well)
 			b.count(t, 1, `SELECT (count(*) BETWEEN $1 AND $2)::integer FROM rule_webhook_queue WHERE status = 'pending'`,
 				c.hanging*(c.events-16), c.hanging*(c.events-9))
-			require.Len(t, b.Endpoint.Requests(), len(others)+8*c.hanging)
+			require.Len(t, b.Endpoint.Await(len(others)+8*c.hanging, patience), len(others)+8*c.hanging)
 			publish(t, b.application, well, "fresh")
 			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND message_id = 'fresh'")
 			b.count(t, 0, "SELECT count(*) FROM rule_webhook_attempts WHERE webhook_id <> $1", well)
@@ -84,5 +84,5 @@ func TestEventsThatHangDelayNobodyWhateverTheLargestMessageOfTheServer(t *testin
 	}
 	b.worker(t)
 	b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
-	require.Len(t, b.Endpoint.Requests(), len(events)+3)
+	require.Len(t, b.Endpoint.Await(len(events)+3, patience), len(events)+3)
 }
