@@ -261,7 +261,9 @@ func (w *worker) putAside(e *event, err error) {
 	}
 }
 
+// nak gives a message back. It is no longer in hand by then: it may be here again at once.
 func (w *worker) nak(e *event, wait time.Duration) {
+	w.held.remove(e)
 	if wait <= 0 {
 		_ = e.msg.Nak()
 		return

@@ -93,13 +93,17 @@ func (h *holdings) addMessage(e *event) bool {
 	return true
 }
 
+// remove may come after another copy of the message was added: that one stays.
 func (h *holdings) remove(e *event) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, held := h.events[e]; !held {
+		return
+	}
 	delete(h.events, e)
 	if e.msg != nil {
 		delete(h.sequences, e.sequence)
 	}
-	h.mu.Unlock()
 }
 
 // recall has what is in hand of deleted webhooks given back untried: no lease of it is left.

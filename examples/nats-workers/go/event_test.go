@@ -56,3 +56,20 @@ func TestADifferentConsumerIsNamedByItsField(t *testing.T) {
 		require.Contains(t, difference(c.consumerConfig(), have), field+" ")
 	}
 }
+
+func TestAMessageThatWasGivenBackIsNotInHandWhenItComesAgain(t *testing.T) {
+	w := newWorker(&config{batch: 64})
+	again := anEvent()
+	first := anEvent()
+	first.msg = &early{raw: &jetstream.RawStreamMsg{}, again: func(uint64, time.Duration) {
+		require.True(t, w.held.addMessage(again), "it is here again at once")
+	}}
+	again.msg = first.msg
+	require.True(t, w.held.addMessage(first))
+	require.False(t, w.held.addMessage(again))
+
+	w.nak(first, time.Millisecond)
+	w.held.remove(first)
+	require.Equal(t, []*event{again}, w.held.all())
+	require.False(t, w.held.addMessage(anEvent()))
+}
