@@ -1,5 +1,5 @@
 -- What NATS could not take goes back to it in the order in which it was accepted: per configuration to one worker at a
--- time, and to no second one while the first still has rows.
+-- time, and to no second one while the first still has rows. Where NATS refuses a webhook's events the others do not wait.
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_publishes_to(p_webhook @extschema@.rule_webhooks, p_config_id integer)
 RETURNS boolean LANGUAGE sql STABLE
@@ -27,12 +27,47 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_mistakable(@extschema@.rule_nats_config) IS
     'Internal: whether another configuration in use names a stream of the same name elsewhere, on another server or with another login.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_subject_covers(p_pattern text, p_subject text)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.bool_and(CASE WHEN t.want IN ('*', '>') THEN t.have IS NOT NULL
+                                    WHEN t.want IS NULL THEN p_pattern LIKE '%>'
+                                    ELSE t.want = t.have END IS TRUE)
+    FROM unnest(pg_catalog.string_to_array(p_pattern, '.'), pg_catalog.string_to_array(p_subject, '.')) AS t (want, have)
+$$;
+COMMENT ON FUNCTION @extschema@._rule_subject_covers(text, text) IS
+    'Internal: whether a subject is one of those that a subject with wildcards stands for.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_stream_of(p_config @extschema@.rule_nats_config, p_subject text)
+RETURNS text LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce((
+        SELECT s.stream_name FROM @extschema@.rule_nats_streams s
+        WHERE s.config_id = p_config.config_id AND s.enabled AND EXISTS (
+            SELECT FROM pg_catalog.unnest(s.subjects) AS u (pattern) WHERE @extschema@._rule_subject_covers(u.pattern, p_subject))
+        ORDER BY s.stream_name <> p_config.stream_name, s.stream_id LIMIT 1), p_config.stream_name)
+$$;
+COMMENT ON FUNCTION @extschema@._rule_stream_of(@extschema@.rule_nats_config, text) IS
+    'Internal: the stream of a configuration that takes a subject.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_publishes_now(p_webhook_id integer, p_now timestamptz)
+RETURNS boolean LANGUAGE sql STABLE
+AS $$
+    SELECT (SELECT q.next_retry_at FROM @extschema@.rule_webhook_queue q
+            -- A range, which the webhook's own index alone has in this order.
+            WHERE q.webhook_id BETWEEN p_webhook_id AND p_webhook_id AND q.route = 'publish' AND q.status = 'pending'
+            ORDER BY q.webhook_id, q.queue_id LIMIT 1) <= p_now
+$$;
+COMMENT ON FUNCTION @extschema@._rule_publishes_now(integer, timestamptz) IS
+    'Internal: whether the first row of a webhook that is to be published again has not to wait: NATS refused it a moment ago.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_publish_oldest(p_config_id integer, p_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql
 -- Statistics of an empty queue make any index look short enough to read all of it and sort.
 SET enable_sort = off
 AS $$
 DECLARE
+    v_now timestamptz := clock_timestamp();
     v_ids bigint[];
     v_seen integer;
 BEGIN
@@ -41,8 +76,9 @@ BEGIN
           WHERE q.route = 'publish' AND q.status = 'pending'
           ORDER BY q.queue_id LIMIT 2 * p_limit) h
     LEFT JOIN LATERAL (SELECT w.webhook_id FROM @extschema@.rule_webhooks w
-                       WHERE w.webhook_id = h.webhook_id AND @extschema@._rule_publishes_to(w, p_config_id) OFFSET 0) w ON true;
-    -- Behind what others have there, which are webhooks that are disabled or a configuration whose NATS is away.
+                       WHERE w.webhook_id = h.webhook_id AND @extschema@._rule_publishes_to(w, p_config_id)
+                         AND @extschema@._rule_publishes_now(w.webhook_id, v_now) OFFSET 0) w ON true;
+    -- Behind what others have there, which are webhooks that are disabled, what NATS refuses, or a configuration whose NATS is away.
     IF v_seen = 2 * p_limit AND coalesce(cardinality(v_ids), 0) < p_limit THEN
         SELECT array_agg(r.queue_id ORDER BY r.queue_id) INTO v_ids
         FROM (SELECT o.queue_id
@@ -51,7 +87,7 @@ BEGIN
               CROSS JOIN LATERAL (SELECT q.queue_id FROM @extschema@.rule_webhook_queue q
                                   WHERE q.webhook_id BETWEEN w.webhook_id AND w.webhook_id AND q.route = 'publish' AND q.status = 'pending'
                                   ORDER BY q.webhook_id, q.queue_id LIMIT p_limit) o
-              WHERE @extschema@._rule_publishes_to(w, p_config_id)
+              WHERE @extschema@._rule_publishes_to(w, p_config_id) AND @extschema@._rule_publishes_now(w.webhook_id, v_now)
               ORDER BY o.queue_id LIMIT p_limit) r;
     END IF;
     RETURN coalesce(v_ids[:p_limit], '{}');
@@ -79,7 +115,7 @@ BEGIN
     FOR v_config_id, v_half_window IN
         SELECT c.config_id,
                (SELECT make_interval(secs => coalesce(min(s.duplicate_window_seconds), 120) / 2.0)
-                FROM @extschema@.rule_nats_streams s WHERE s.config_id = c.config_id AND s.stream_name = c.stream_name)
+                FROM @extschema@.rule_nats_streams s WHERE s.config_id = c.config_id)
         FROM @extschema@.rule_nats_config c
         WHERE c.enabled AND c.jetstream_enabled AND c.stream_name = ANY (p_streams) AND NOT @extschema@._rule_mistakable(c)
           AND EXISTS (SELECT FROM @extschema@.rule_webhook_queue q WHERE q.route = 'publish' AND q.status = 'pending')
@@ -96,13 +132,14 @@ BEGIN
             WHERE q.route = 'publish' AND @extschema@._rule_config_of(w.nats_config_id) = v_config_id);
         v_oldest := @extschema@._rule_publish_oldest(v_config_id, p_limit - cardinality(ids));
         WITH oldest AS (
-            SELECT l.queue_id, l.next_retry_at
-            FROM (SELECT q.queue_id, q.next_retry_at, q.route, q.status FROM @extschema@.rule_webhook_queue q
+            SELECT l.queue_id, l.webhook_id, l.next_retry_at
+            FROM (SELECT q.queue_id, q.webhook_id, q.next_retry_at, q.route, q.status FROM @extschema@.rule_webhook_queue q
                   WHERE q.queue_id = ANY (v_oldest) ORDER BY q.queue_id OFFSET 0 FOR UPDATE SKIP LOCKED) l
             WHERE l.route = 'publish' AND l.status = 'pending'),
         prefix AS (
-            -- A row that must wait holds up those behind it.
-            SELECT o.queue_id, bool_and(o.next_retry_at <= v_now) OVER (ORDER BY o.queue_id) AS due FROM oldest o)
+            -- A row that must wait holds up those of its webhook behind it.
+            SELECT o.queue_id, bool_and(o.next_retry_at <= v_now) OVER (PARTITION BY o.webhook_id ORDER BY o.queue_id) AS due
+            FROM oldest o)
         SELECT coalesce(array_agg(p.queue_id ORDER BY p.queue_id), '{}') INTO v_due FROM prefix p WHERE p.due;
         -- They are locked, so each is looked up by its key and written where it lies.
         -- An earlier publish of the event can have been delivered before this row was there.

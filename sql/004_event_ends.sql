@@ -42,24 +42,35 @@ AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_taken_at timestamptz;
+    v_refused boolean;
 BEGIN
     IF p_queue_id IS NULL THEN
         UPDATE @extschema@.rule_webhook_receipts r SET state = 'waiting', leased_by = NULL, lease_until = NULL
         WHERE r.webhook_id = p_webhook_id AND r.message_id = p_message_id AND r.redelivery = p_redelivery
         RETURNING r.taken_at INTO v_taken_at;
     ELSE
+        -- NATS answers and refuses it.
+        SELECT q.route = 'publish' AND p_error IS NOT NULL AND q.created_at <= v_now - interval '60 seconds' INTO v_refused
+        FROM @extschema@.rule_webhook_queue q WHERE q.queue_id = p_queue_id;
         UPDATE @extschema@.rule_webhook_queue q
         SET status = 'pending', leased_by = NULL, lease_until = NULL,
-            -- NATS answers and refuses this one, so it would hold up those behind it for ever.
-            route = CASE WHEN q.route = 'publish' AND p_error IS NOT NULL AND q.created_at <= v_now - interval '60 seconds'
-                         THEN 'post' ELSE q.route END,
+            route = CASE WHEN v_refused THEN 'post' ELSE q.route END,
             error_message = coalesce(p_error, q.error_message),
             next_retry_at = CASE WHEN p_path = 'stream' AND q.route = 'stream' THEN v_now + interval '30 seconds'
-                                 WHEN q.route = 'publish' AND p_error IS NOT NULL AND q.created_at > v_now - interval '60 seconds'
-                                 THEN v_now + interval '1 second'
+                                 WHEN q.route = 'publish' AND p_error IS NOT NULL AND NOT v_refused THEN v_now + interval '1 second'
                                  ELSE q.next_retry_at END
         WHERE q.queue_id = p_queue_id
         RETURNING CASE WHEN q.route <> 'publish' THEN q.started_at END INTO v_taken_at;
+        IF v_refused THEN
+            -- It refuses those of its subject, and one by one they would hold up the other webhooks' for long.
+            UPDATE @extschema@.rule_webhook_queue q SET route = 'post', error_message = p_error
+            WHERE q.ctid = ANY (ARRAY(
+                -- A range, which the webhook's own index alone has in this order.
+                SELECT r.ctid FROM @extschema@.rule_webhook_queue r
+                WHERE r.webhook_id BETWEEN p_webhook_id AND p_webhook_id AND r.route = 'publish' AND r.status = 'pending'
+                  AND r.created_at <= v_now - interval '60 seconds'
+                ORDER BY r.webhook_id, r.queue_id LIMIT 1000 FOR UPDATE SKIP LOCKED));
+        END IF;
     END IF;
     PERFORM @extschema@._rule_breaker_pass_on(p_webhook_id, v_taken_at);
 END

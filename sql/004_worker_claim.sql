@@ -36,7 +36,7 @@ BEGIN
     RETURN QUERY
     SELECT q.queue_id, CASE WHEN a.publish THEN 'publish' ELSE 'post' END, q.webhook_id, q.message_id, q.redelivery,
            q.retry_count + 1, a.payload,
-           CASE WHEN a.publish THEN c.stream_name END, CASE WHEN a.publish THEN w.nats_subject END,
+           CASE WHEN a.publish THEN @extschema@._rule_stream_of(c, w.nats_subject) END, CASE WHEN a.publish THEN w.nats_subject END,
            CASE WHEN NOT a.publish AND q.traceparent IS NOT NULL THEN jsonb_build_object('traceparent', q.traceparent)
                 WHEN a.publish THEN jsonb_strip_nulls(jsonb_build_object(
                -- For the worker itself: an earlier copy, not answered, may be in the stream.

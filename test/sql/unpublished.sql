@@ -91,3 +91,52 @@ UPDATE rule_webhook_queue SET route = 'post' WHERE message_id = '9';
 SELECT action, message_id FROM rule_worker_claim('w', 4, '{}') ORDER BY queue_id;
 ROLLBACK;
 SELECT rule_webhook_delete(:id);
+
+-- What NATS refuses waits a second, and keeps no other webhook's waiting, however much of it there is.
+SELECT rule_webhook_register('refused', 'https://example.com') AS refused \gset
+SELECT rule_webhook_register('taken', 'https://example.com') AS taken \gset
+SELECT rule_webhook_enable_nats(:refused, p_publish_mode => 'nats'), rule_webhook_enable_nats(:taken, p_publish_mode => 'nats');
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route)
+SELECT :refused, 'refused-' || n, '{}', 'publish' FROM generate_series(1, 50) n;
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) SELECT :taken, 'taken-' || n, '{}', 'publish' FROM generate_series(1, 2) n;
+CREATE VIEW pg_temp.waits AS
+SELECT route, status, error_message, count(*) FROM rule_webhook_queue WHERE webhook_id = :refused GROUP BY 1, 2, 3 ORDER BY 4;
+SELECT queue_id AS first FROM rule_webhook_queue WHERE message_id = 'refused-1' \gset
+SELECT action, min(message_id), count(*) FROM rule_worker_claim('w', 4, '{WEBHOOKS}') GROUP BY action;
+SELECT verdict FROM rule_worker_report('w', (
+    SELECT jsonb_agg(jsonb_build_object('path', 'queue', 'queue_id', queue_id, 'webhook_id', webhook_id, 'message_id', message_id,
+        'result', 'released', 'error', CASE WHEN queue_id = :first THEN 'no permission' END)) FROM rule_webhook_queue WHERE leased_by = 'w'));
+SELECT message_id FROM rule_worker_claim('w', 100, '{WEBHOOKS}');
+SELECT * FROM pg_temp.waits;
+-- After a minute all that has waited for so long goes to the endpoint.
+UPDATE rule_webhook_queue SET status = 'pending', leased_by = NULL, lease_until = NULL WHERE status = 'processing';
+UPDATE rule_webhook_queue SET created_at = now() - interval '61 s', next_retry_at = now() WHERE webhook_id = :refused AND message_id <> 'refused-50';
+SELECT action, min(message_id), count(*) FROM rule_worker_claim('w', 2, '{WEBHOOKS}') GROUP BY action;
+SELECT verdict FROM rule_worker_report('w', (
+    SELECT jsonb_agg(jsonb_build_object('path', 'queue', 'queue_id', queue_id, 'webhook_id', webhook_id, 'message_id', message_id,
+        'result', 'released', 'error', 'no permission')) FROM rule_webhook_queue WHERE leased_by = 'w'));
+SELECT * FROM pg_temp.waits;
+DROP VIEW pg_temp.waits;
+SELECT rule_webhook_delete(:refused), rule_webhook_delete(:taken);
+
+-- A webhook's events go to the stream that takes its subject.
+SELECT rule_webhook_register('of metrics', 'https://example.com') AS id \gset
+SELECT rule_webhook_enable_nats(:id, 'metrics.eu.cpu', p_publish_mode => 'nats');
+INSERT INTO rule_webhook_queue (webhook_id, message_id, payload, route) VALUES (:id, 'cpu', '{}', 'publish');
+CREATE FUNCTION pg_temp.goes_to(p_subjects text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_stream text;
+BEGIN
+    PERFORM rule_nats_stream_create('METRICS', p_subjects);
+    SELECT c.stream INTO v_stream FROM rule_worker_claim('w', 2, '{WEBHOOKS}') c;
+    UPDATE rule_webhook_queue SET status = 'pending', leased_by = NULL, lease_until = NULL WHERE status = 'processing';
+    RETURN v_stream;
+END
+$$;
+SELECT s AS subjects, pg_temp.goes_to(s::text[]) FROM (VALUES
+    ('{metrics.>}'), ('{metrics.*.cpu}'), ('{metrics.eu.cpu}'), ('{other,>}'), ('{*.*.*}'),
+    ('{metrics.eu.cpu.>}'), ('{metrics.*}'), ('{metrics.us.cpu}'), ('{metrics}'), ('{*.*.*.*}')) AS v (s);
+DROP FUNCTION pg_temp.goes_to(text[]);
+DELETE FROM rule_nats_streams WHERE stream_name = 'METRICS';
+SELECT rule_webhook_delete(:id);
+DELETE FROM rule_nats_consumer_stats WHERE consumer_name = 'w';

@@ -106,8 +106,9 @@ func newPublishing(rows []claimed) []*publishing {
 }
 
 // publish brings rows back to NATS, in their order: after one that was not
-// taken, all later ones are given back. It ends before the next claim, else
-// newer rows could overtake those given back.
+// taken all later ones are given back, after one that was refused those of its
+// webhook. It ends before the next claim, else newer rows could overtake those
+// given back.
 func (w *worker) publish(claims []claimed, start time.Time) {
 	if len(claims) == 0 {
 		return
@@ -115,14 +116,14 @@ func (w *worker) publish(claims []claimed, start time.Time) {
 	rows := newPublishing(claims)
 	w.lookUp(rows)
 	attempts := make([]attempt, len(rows))
-	stopped := false
+	stopped, refusing := false, map[int32]bool{}
 	for i, row := range rows {
 		o := outcome{result: "released", started: time.Now()}
 		e := &event{queueID: row.queueID, webhookID: row.webhookID, messageID: row.messageID,
 			redelivery: row.redelivery, try: row.try}
 		e.leased(start, w.lease)
 		stopped = stopped || w.taking.Err() != nil || e.left() < w.enough(publishTimeout)
-		if !stopped {
+		if !stopped && !refusing[row.webhookID] {
 			ack, err := w.publishRow(row)
 			switch {
 			case err == nil:
@@ -132,7 +133,7 @@ func (w *worker) publish(claims []claimed, start time.Time) {
 				o.result, o.err = "failed", "larger than NATS takes: "+plain(oneLine(err.Error()), keptOfAnswer)
 			case refused(err):
 				// The database makes it wait, and ends that when it goes on for long.
-				stopped = true
+				refusing[row.webhookID] = true
 				o.err = plain(oneLine(err.Error()), keptOfAnswer)
 				w.nats.say("nats refuses an event of the queue", o.err, "subject", row.subject)
 			default:

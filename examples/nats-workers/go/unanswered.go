@@ -38,27 +38,26 @@ func unanswered(h nats.Header) (since time.Duration, maybe bool) {
 // was delivered meanwhile is no row any more, since the row is its receipt. A
 // look that fails finds less: a second copy costs room, and is not delivered.
 func (w *worker) lookUp(rows []*publishing) {
-	subjects := map[string][]*publishing{}
+	type place struct{ stream, subject string }
+	places := map[place][]*publishing{}
 	for _, row := range rows {
 		if row.maybe {
-			subjects[row.subject] = append(subjects[row.subject], row)
+			at := place{row.stream, row.subject}
+			places[at] = append(places[at], row)
 		}
-	}
-	if len(subjects) == 0 {
-		return
 	}
 	ctx, cancel := context.WithTimeout(w.telling, lookFor)
 	defer cancel()
 	ctx, done := w.link.denials.heed(ctx, "$JS.API.")
 	defer done()
-	stream, err := (*w.link.js.Load()).Stream(ctx, rows[0].stream)
-	for subject, some := range subjects {
+	for at, some := range places {
+		stream, err := (*w.link.js.Load()).Stream(ctx, at.stream)
 		if err == nil {
-			err = w.lookAt(ctx, stream, subject, some)
+			err = w.lookAt(ctx, stream, at.subject, some)
 		}
-	}
-	if err = orDenial(ctx, err); err != nil {
-		w.nats.say("cannot look up what was not answered", err.Error(), "stream", rows[0].stream)
+		if err = orDenial(ctx, err); err != nil {
+			w.nats.say("cannot look up what was not answered", err.Error(), "stream", at.stream)
+		}
 	}
 }
 

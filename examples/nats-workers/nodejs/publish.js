@@ -27,9 +27,9 @@ const messageSize = 10054;
 class TooLarge extends Error {}
 
 /**
- * Brings rows back to NATS, in their order: after one that was not taken, all
- * later ones are given back. It ends before the next claim, else newer rows could
- * overtake those given back.
+ * Brings rows back to NATS, in their order: after one that was not taken all later
+ * ones are given back, after one that was refused those of its webhook. It ends before
+ * the next claim, else newer rows could overtake those given back.
  * @param {Worker} w
  * @param {calls.Claimed[]} claims
  * @param {number} start
@@ -44,13 +44,19 @@ export async function publish(w, claims, start) {
   await lookUp(w, rows);
   const attempts = [];
   let stopped = false;
+  /** @type {Set<number>} */
+  const refusing = new Set();
   for (const row of rows) {
     const { queueID, webhookID, messageID, redelivery } = row;
     const e = new Event({ queueID, webhookID, messageID, redelivery, try: row.try });
     e.leased(start, w.lease);
     stopped ||= w.taking.aborted || e.left() < w.enough(publishTimeout);
     const o = outcome("released");
-    if (!stopped) stopped = await tryRow(w, row, e, o);
+    if (!stopped && !refusing.has(webhookID)) {
+      const hindered = await tryRow(w, row, e, o);
+      stopped = hindered === "away";
+      if (hindered === "refused") refusing.add(webhookID);
+    }
     o.duration = performance.now() - o.started;
     w.metrics.published.inc({ result: o.result });
     attempts.push(newAttempt(e, o));
@@ -59,11 +65,12 @@ export async function publish(w, claims, start) {
 }
 
 /**
- * Publishes one row and answers whether the later ones must wait.
+ * Publishes one row and answers what makes later ones wait: all of them, or those of its webhook.
  * @param {Worker} w
  * @param {Publishing} row
  * @param {Event} e
  * @param {import("./deliver.js").Outcome} o
+ * @returns {Promise<"away" | "refused" | undefined>}
  */
 async function tryRow(w, row, e, o) {
   try {
@@ -71,25 +78,25 @@ async function tryRow(w, row, e, o) {
     o.result = "published";
     e.stream = ack.stream;
     e.sequence = ack.seq;
-    return false;
+    return undefined;
   } catch (err) {
     if (err instanceof TooLarge || err instanceof JetStreamApiError && err.code === messageSize) {
       // The rest must not wait for it.
       o.result = "failed";
       o.error = "larger than NATS takes: " + plain(said(err), keptOfAnswer);
-      return false;
+      return undefined;
     }
     if (refused(err)) {
       // The database makes it wait, and ends that when it goes on for long.
       o.error = plain(said(err), keptOfAnswer);
       w.nats.say("nats refuses an event of the queue", o.error, { subject: row.subject });
-      return true;
+      return "refused";
     }
     // It may be in the stream all the same; the next publish has the same
     // Nats-Msg-Id and is then known as a double.
     w.link.pause(1000);
     w.nats.say("cannot publish from the queue", said(err), { subject: row.subject });
-    return true;
+    return "away";
   }
 }
 

@@ -33,16 +33,18 @@ export function unanswered(all) {
  * @param {Publishing[]} rows
  */
 export async function lookUp(w, rows) {
-  const some = rows.filter((row) => row.since !== undefined);
-  if (some.length === 0) return;
   const until = performance.now() + lookFor;
-  try {
-    const info = await w.link.jsm.streams.info(rows[0].stream);
-    for (const subject of new Set(some.map((row) => row.subject))) {
-      await lookAt(w, info, some.filter((row) => row.subject === subject), until);
+  const some = rows.filter((row) => row.since !== undefined);
+  // A blank is in no subject and no name of a stream.
+  const placeOf = (/** @type {Publishing} */ row) => `${row.stream} ${row.subject}`;
+  for (const place of new Set(some.map(placeOf))) {
+    const there = some.filter((row) => placeOf(row) === place);
+    const { stream } = there[0];
+    try {
+      await lookAt(w, await w.link.jsm.streams.info(stream), there, until);
+    } catch (err) {
+      w.nats.say("cannot look up what was not answered", said(err), { stream });
     }
-  } catch (err) {
-    w.nats.say("cannot look up what was not answered", said(err), { stream: rows[0].stream });
   }
 }
 
