@@ -102,11 +102,11 @@ func (w *worker) carry(e *event, m message, from slots) {
 }
 
 // open reads a message without judging it.
-func (w *worker) open(msg jetstream.Msg) (*event, message) {
+func (w *worker) open(msg jetstream.Msg, made int64) (*event, message) {
 	h := msg.Headers()
 	said, _ := wire.Parse(h)
 	e := &event{webhookID: said.WebhookID, messageID: said.MessageID, trace: said.Traceparent,
-		body: msg.Data(), msg: msg}
+		body: msg.Data(), msg: msg, made: made}
 	m := message{
 		Crowded:     w.crowded.Load(),
 		SourceID:    headerText(h, wire.HeaderSource),
@@ -213,7 +213,7 @@ func (w *worker) settle(e *event, v verdict) {
 		if e.early() {
 			return
 		}
-		if sent, err := w.acks.ask(w.telling, e.msg); err == nil && sent {
+		if sent, err := w.acks.ask(w.telling, e); err == nil && sent {
 			w.stats.acknowledged.Add(1)
 		}
 		// An ack that failed: the message comes back, and the database knows it.
@@ -233,10 +233,10 @@ func (w *worker) settle(e *event, v verdict) {
 // ack tells NATS of messages that the database is done with, and says which
 // have reached the server: what left before the answer to a ping has. An answer
 // to each ack would cost the server and this process as much as the message.
-func (w *worker) ack(ctx context.Context, messages []jetstream.Msg) ([]bool, error) {
+func (w *worker) ack(ctx context.Context, messages []*event) ([]bool, error) {
 	sent := make([]bool, len(messages))
-	for i, msg := range messages {
-		sent[i] = msg.Ack() == nil
+	for i, e := range messages {
+		sent[i] = w.present(e) && e.msg.Ack() == nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -264,6 +264,9 @@ func (w *worker) putAside(e *event, err error) {
 // nak gives a message back. It is no longer in hand by then: it may be here again at once.
 func (w *worker) nak(e *event, wait time.Duration) {
 	w.held.remove(e)
+	if !e.early() && !w.present(e) {
+		return
+	}
 	if wait <= 0 {
 		_ = e.msg.Nak()
 		return

@@ -73,7 +73,7 @@ func unless(ctx context.Context, err error) error {
 
 // session works with one view of the stream and its consumer until either fails.
 func (w *worker) session(first bool, working func()) error {
-	stream, err := w.findStream()
+	stream, err := w.findStream(w.taking)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = w.makeStream()
 	}
@@ -135,15 +135,16 @@ func (w *worker) session(first bool, working func()) error {
 	}
 }
 
-func (w *worker) findStream() (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(w.taking, apiWait)
+func (w *worker) findStream(ctx context.Context) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
-	asked := time.Now()
+	asked, reconnects := time.Now(), w.link.reconnects()
 	stream, err := (*w.link.js.Load()).Stream(ctx, w.cfg.stream)
 	if err != nil {
 		return nil, err
 	}
 	w.link.setClock(stream.CachedInfo().TimeStamp, asked, time.Now())
+	w.link.incarnation.see(stream.CachedInfo().Created, reconnects)
 	return stream, nil
 }
 
@@ -153,7 +154,7 @@ func (w *worker) watchStream() error {
 		if err := sleep(w.taking, fetchWait); err != nil {
 			return err
 		}
-		if _, err := w.findStream(); err != nil {
+		if _, err := w.findStream(w.taking); err != nil {
 			return err
 		}
 	}
@@ -223,7 +224,10 @@ func difference(want, have jetstream.ConsumerConfig) string {
 
 // fetch asks for at most n messages and sets each on its way as it comes.
 func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error) {
-	asked := time.Now()
+	asked, made := time.Now(), w.incarnation(w.taking)
+	if made == 0 {
+		return 0, errors.New("nats does not say which stream there is")
+	}
 	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return 0, err
@@ -235,7 +239,7 @@ func (w *worker) fetch(consumer jetstream.Consumer, n int) (taken int, err error
 			continue
 		}
 		taken++
-		e, m := w.open(msg)
+		e, m := w.open(msg, made)
 		w.load.add(len(e.body))
 		w.busy.Go(func() {
 			defer w.load.remove(len(e.body))

@@ -19,12 +19,18 @@ const (
 
 // watchCrowd keeps an eye on how many messages the group holds.
 func (w *worker) watchCrowd(ctx context.Context, consumer jetstream.Consumer) {
+	made := consumer.CachedInfo().Created
 	for {
 		asking, cancel := context.WithTimeout(ctx, apiWait)
 		info, err := consumer.Info(asking)
 		cancel()
 		// What keeps NATS from answering ends the fetches, too.
 		if err == nil {
+			if !info.Created.Equal(made) {
+				// Its stream may have been made anew.
+				made = info.Created
+				w.link.incarnation.forget()
+			}
 			w.crowded.Store(info.NumAckPending > crowd)
 			w.halted.Store(haltedAt(w.halted.Load(), info.NumAckPending, info.Delivered.Stream))
 		}

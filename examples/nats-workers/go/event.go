@@ -20,6 +20,7 @@ type event struct {
 
 	stream   string
 	sequence uint64
+	made     int64         // the incarnation of its stream
 	msg      jetstream.Msg // nil on the queue path
 
 	taken time.Time // when the call began that gave its lease
@@ -65,13 +66,21 @@ func (e *event) path() string {
 
 // holdings is all that the process has not settled.
 type holdings struct {
-	mu        sync.Mutex
-	events    map[*event]struct{}
-	sequences map[uint64]bool // of those of the stream
+	mu     sync.Mutex
+	events map[*event]struct{}
+	places map[streamPlace]bool // of those of the stream
 }
 
+// streamPlace is a message's.
+type streamPlace struct {
+	made     int64
+	sequence uint64
+}
+
+func (e *event) place() streamPlace { return streamPlace{e.made, e.sequence} }
+
 func newHoldings() *holdings {
-	return &holdings{events: map[*event]struct{}{}, sequences: map[uint64]bool{}}
+	return &holdings{events: map[*event]struct{}{}, places: map[streamPlace]bool{}}
 }
 
 func (h *holdings) add(e *event) {
@@ -85,10 +94,10 @@ func (h *holdings) add(e *event) {
 func (h *holdings) addMessage(e *event) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.sequences[e.sequence] {
+	if h.places[e.place()] {
 		return false
 	}
-	h.sequences[e.sequence] = true
+	h.places[e.place()] = true
 	h.events[e] = struct{}{}
 	return true
 }
@@ -102,7 +111,7 @@ func (h *holdings) remove(e *event) {
 	}
 	delete(h.events, e)
 	if e.msg != nil {
-		delete(h.sequences, e.sequence)
+		delete(h.places, e.place())
 	}
 }
 

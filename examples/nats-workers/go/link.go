@@ -23,7 +23,8 @@ type link struct {
 	paused atomic.Int64 // no publishing before this moment (ns since began)
 	clock  atomic.Int64 // how far the server's clock is ahead of ours, ns
 
-	denials denials
+	incarnation incarnation
+	denials     denials
 }
 
 // reaches tells whether a publish to the stream has a chance now.

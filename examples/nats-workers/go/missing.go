@@ -40,5 +40,5 @@ func (w *worker) makeStream() (jetstream.Stream, error) {
 	} else if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another was quicker
 		return nil, err
 	}
-	return w.findStream()
+	return w.findStream(w.taking)
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // How long things may go on after SIGTERM. A try that is not done by then is
@@ -36,7 +34,7 @@ type worker struct {
 	early    *batcher[message, verdict] // for what must not wait for a backlog to be judged
 	overflow *batcher[message, verdict] // makes way for others, in the database as well
 	reports  *batcher[attempt, verdict]
-	acks     *batcher[jetstream.Msg, bool]
+	acks     *batcher[*event, bool]
 
 	link            link      // to NATS
 	missed          time.Time // when the stream was last missing
@@ -99,7 +97,7 @@ func (w *worker) run(ctx context.Context) error {
 	w.early = newBatcher(lanes, mostAdmitted, w.cfg.batch, message.size, w.db.admit)
 	w.overflow = newBatcher(1, mostAdmitted, w.cfg.batch, message.size, w.db.admit)
 	w.reports = newBatcher(lanes, 2*w.cfg.batch, w.cfg.batch, attempt.size, w.db.report)
-	w.acks = newBatcher(lanes, mostAcked, 1, func(jetstream.Msg) int { return 0 }, w.ack)
+	w.acks = newBatcher(lanes, mostAcked, 1, func(*event) int { return 0 }, w.ack)
 	go w.admits.run(w.telling)
 	go w.early.run(w.telling)
 	go w.overflow.run(w.telling)

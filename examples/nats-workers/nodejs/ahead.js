@@ -102,7 +102,7 @@ async function passBacklog(w, signal, r) {
  * @param {boolean} again
  */
 async function carryEarly(w, signal, r, read, again) {
-  const opened = open(w, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms)));
+  const opened = open(w, new Early(w.cfg.stream, read, (sequence, ms) => r.again(sequence, ms), w.link.made));
   if (!w.place || w.halted === 0 && w.backlog.leaves(opened.e.webhookID, read.seq)) return;
   const { index, of } = w.place;
   const turn = (read.seq % of + of - index) % of; // how many come before this process with it

@@ -1,6 +1,7 @@
 import { Ended, sleep } from "./context.js";
 import { Early } from "./early.js";
 import { Event } from "./event.js";
+import { present } from "./incarnation.js";
 import { ageOf, blocks, encoded, judge } from "./judge.js";
 import { log } from "./log.js";
 import { newAttempt } from "./report.js";
@@ -74,7 +75,7 @@ export async function carry(w, { e, told }, from) {
       lay();
     });
   } catch (err) {
-    putAside(e, err);
+    putAside(w, e, err);
   } finally {
     w.load.remove(e.body.length);
     w.held.delete(e);
@@ -152,7 +153,7 @@ export async function tell(w, e, o, free) {
     await settle(w, e, v);
   } catch (err) {
     e.unlease();
-    putAside(e, err);
+    putAside(w, e, err);
   } finally {
     w.tellers.give();
   }
@@ -190,6 +191,7 @@ async function settle(w, e, v) {
     if (!w.cfg.doStream && (v.verdict === "done" || v.verdict === "dead")) w.stats.acknowledged++;
     return;
   }
+  if (!(e.msg instanceof Early) && !await present(w, e.msg)) return;
   switch (v.verdict) {
     case "done": case "drop": case "queued": case "dead":
       if (e.msg instanceof Early) return;
@@ -216,15 +218,17 @@ async function settle(w, e, v) {
 /**
  * Is for an event that got no verdict. It is never acked: when the process ends
  * another one may have it at once, else it comes back in a while.
+ * @param {Worker} w
  * @param {Event} e
  * @param {unknown} err
  */
-function putAside(e, err) {
+function putAside(w, e, err) {
+  const msg = e.msg instanceof Early || e.msg?.made === w.link.made ? e.msg : undefined;
   if (err instanceof Ended) {
-    e.msg?.nak();
+    msg?.nak();
     return;
   }
   log.error({ path: e.path, webhook_id: e.webhookID, message_id: e.messageID, sequence: e.sequence, error: said(err) },
     "the database refused what it was told");
-  e.msg?.nak(setAside);
+  msg?.nak(setAside);
 }

@@ -8,6 +8,7 @@ import { Ended, onEnd, sleep } from "./context.js";
 import { maxAckPending, watchCrowd } from "./crowd.js";
 import { fetch, fetchWait } from "./fetch.js";
 import { checkGroups, checkGroupsAgain } from "./groups.js";
+import { incarnation } from "./incarnation.js";
 import { Message } from "./message.js";
 import { makeStream } from "./missing.js";
 import { matchesAny } from "./subject.js";
@@ -111,6 +112,7 @@ async function takeAll(w) {
 export async function findStream(w) {
   const asked = Date.now();
   const info = await w.link.jsm.streams.info(w.cfg.stream);
+  if (w.link.connected) w.link.made = String(info.created);
   w.link.setClock(/** @type {{ts?: string}} */ (/** @type {unknown} */ (info)).ts, asked, Date.now());
   return info;
 }
@@ -176,8 +178,10 @@ async function fetchSome(w) {
     const { nc, acks } = w.link;
     if (!nc || !acks || !w.link.connected) throw new Error("nats is away");
     const most = await w.load.room(w.taking, nc.info?.max_payload ?? 0);
+    const made = await incarnation(w);
+    if (made === undefined) throw new Error("nats does not say which stream there is");
     for await (const came of fetch(nc, w.cfg.stream, w.cfg.group, Math.min(n, most))) {
-      const msg = new Message(acks, came);
+      const msg = new Message(acks, came, made);
       if (w.taking.aborted) {
         msg.nak(); // it was not looked at: another worker's
       } else {

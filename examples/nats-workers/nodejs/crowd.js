@@ -19,9 +19,14 @@ const crowdEvery = 1000;
  * @param {AbortSignal} signal
  */
 export async function watchCrowd(w, signal) {
+  /** @type {string | undefined} */
+  let made;
   do {
     try {
       const info = await w.link.jsm.consumers.info(w.cfg.stream, w.cfg.group);
+      // Its stream may have been made anew.
+      if (made !== undefined && made !== String(info.created)) w.link.made = undefined;
+      made = String(info.created);
       w.crowded = info.num_ack_pending > crowd;
       w.halted = haltedAt(w.halted, info.num_ack_pending, info.delivered.stream_seq);
     } catch {

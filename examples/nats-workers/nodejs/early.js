@@ -6,9 +6,11 @@ export class Early {
    * @param {string} stream
    * @param {any} read as the library answers it
    * @param {(sequence: number, ms: number) => void} again
+   * @param {string | undefined} made when the stream was
    */
-  constructor(stream, read, again) {
+  constructor(stream, read, again, made) {
     this.stream = stream;
+    this.made = made;
     this.sequence = read.seq;
     this.time = read.time.getTime();
     this.data = read.data;

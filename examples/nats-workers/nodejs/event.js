@@ -68,10 +68,13 @@ export class Event {
   }
 }
 
+/** A message's in the stream. @param {Event} e */
+const placeOf = (e) => `${e.msg?.made} ${e.sequence}`;
+
 /** All that the process has not settled. @extends {Set<Event>} */
 export class Holdings extends Set {
-  /** Of those of the stream. @type {Set<number>} */
-  #sequences = new Set();
+  /** Of those of the stream. @type {Set<string>} */
+  #places = new Set();
 
   /**
    * Answers false for a message that is held already: the database takes a second
@@ -79,8 +82,8 @@ export class Holdings extends Set {
    * @param {Event} e
    */
   addMessage(e) {
-    if (this.#sequences.has(e.sequence)) return false;
-    this.#sequences.add(e.sequence);
+    if (this.#places.has(placeOf(e))) return false;
+    this.#places.add(placeOf(e));
     this.add(e);
     return true;
   }
@@ -92,7 +95,7 @@ export class Holdings extends Set {
 
   /** @param {Event} e */
   delete(e) {
-    if (e.msg) this.#sequences.delete(e.sequence);
+    if (e.msg) this.#places.delete(placeOf(e));
     return super.delete(e);
   }
 }

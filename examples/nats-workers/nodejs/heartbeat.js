@@ -100,6 +100,6 @@ function totals(w, active) {
  */
 export async function keepInProgress(w, signal) {
   while (await sleep(signal, ackWait / 3)) {
-    for (const e of w.held) e.msg?.inProgress();
+    for (const e of w.held) if (e.msg?.made === w.link.made) e.msg?.inProgress();
   }
 }

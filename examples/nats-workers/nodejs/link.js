@@ -30,6 +30,10 @@ export class Link {
   there = false;
   /** The subject of the queue's latest publish, which says by itself that it is denied. */
   publishesTo = "";
+  /** When the stream was made, as NATS says it. Not known after a reconnect. @type {string | undefined} */
+  made;
+  /** It is being asked for. @type {Promise<void> | undefined} */
+  looking;
   #pausedUntil = 0;
   clock = 0; // how far the server's clock is ahead of ours, ms
 
@@ -126,6 +130,7 @@ export class Link {
     for await (const status of nc.status()) {
       if (status.type === "disconnect") {
         this.#connected = false;
+        this.made = undefined;
         if (!w.taking.aborted) log.warn({ server: status.server }, "nats is away");
       } else if (status.type === "reconnect") {
         this.#connected = true;

@@ -5,10 +5,12 @@ export class Message {
   /**
    * @param {import("./acks.js").Acks} acks of the connection that it came over
    * @param {import("@nats-io/transport-node").Msg} msg
+   * @param {string} made when its stream was
    */
-  constructor(acks, msg) {
+  constructor(acks, msg, made) {
     this.acks = acks;
     this.msg = msg;
+    this.made = made;
     this.reply = msg.reply ?? "";
     // $JS.ACK.[domain.account.]stream.consumer.deliveries.sequence.consumer sequence.ns.pending[.token]
     const tokens = this.reply.split(".");
