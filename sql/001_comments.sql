@@ -20,7 +20,7 @@ COMMENT ON COLUMN @extschema@.rule_webhooks.http_method IS 'GET, POST, PUT, PATC
 COMMENT ON COLUMN @extschema@.rule_webhooks.headers IS 'Headers of each request, names and texts; may hold secrets';
 COMMENT ON COLUMN @extschema@.rule_webhooks.timeout_ms IS 'From the name look-up to the last byte of the answer';
 COMMENT ON COLUMN @extschema@.rule_webhooks.retry_enabled IS 'Whether a failed try is followed by others';
-COMMENT ON COLUMN @extschema@.rule_webhooks.max_retries IS 'How many tries may follow the first one';
+COMMENT ON COLUMN @extschema@.rule_webhooks.max_retries IS 'How often an event is tried again that its endpoint refuses; with give_up_after 0, any event';
 COMMENT ON COLUMN @extschema@.rule_webhooks.retry_delay_ms IS 'Wait before the second try';
 COMMENT ON COLUMN @extschema@.rule_webhooks.retry_backoff_multiplier IS 'Each further wait is this many times the one before, at most an hour';
 COMMENT ON COLUMN @extschema@.rule_webhooks.enabled IS 'When false nothing new is accepted, and what was accepted waits';

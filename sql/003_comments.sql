@@ -14,7 +14,7 @@ COMMENT ON COLUMN @extschema@.rule_webhook_queue.lease_until IS 'When that worke
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.rule_name IS 'The rule that made the event, as its caller named it';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.response_status IS 'HTTP status of the last try';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.error_message IS 'Why the last try failed, or why a dead letter is one';
-COMMENT ON COLUMN @extschema@.rule_webhook_queue.last_answer IS 'The first bytes of the last refusal, at most 1 kB';
+COMMENT ON COLUMN @extschema@.rule_webhook_queue.last_answer IS 'The first bytes of the last answer that was no success, at most 1 kB';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.created_at IS 'When the event was accepted';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.started_at IS 'When a worker last took it';
 COMMENT ON COLUMN @extschema@.rule_webhook_queue.completed_at IS 'When it was delivered or became a dead letter';

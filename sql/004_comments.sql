@@ -1,7 +1,7 @@
 COMMENT ON TABLE @extschema@.rule_webhook_secrets IS 'Signing secrets of webhooks. Each request carries a signature per secret that has not expired.';
 COMMENT ON COLUMN @extschema@.rule_webhook_secrets.webhook_id IS 'Whose secret it is';
 COMMENT ON COLUMN @extschema@.rule_webhook_secrets.secret_name IS 'What people call it';
-COMMENT ON COLUMN @extschema@.rule_webhook_secrets.secret IS 'whsec_ and base64; shown once, by rule_webhook_secret_set()';
+COMMENT ON COLUMN @extschema@.rule_webhook_secrets.secret IS 'whsec_ or whsk_ and base64; shown once, by rule_webhook_secret_set()';
 COMMENT ON COLUMN @extschema@.rule_webhook_secrets.created_at IS 'When it was set';
 COMMENT ON COLUMN @extschema@.rule_webhook_secrets.expires_at IS 'When it stops signing and is deleted; NULL is never';
 
@@ -32,9 +32,9 @@ COMMENT ON COLUMN @extschema@.rule_webhook_attempts.duration_ms IS 'How long it 
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.status IS 'HTTP status; NULL when there was no answer';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.outcome IS 'delivered, again (another try follows) or dead';
 COMMENT ON COLUMN @extschema@.rule_webhook_attempts.error_message IS 'Why it failed';
-COMMENT ON COLUMN @extschema@.rule_webhook_attempts.answer IS 'The first bytes of a refusal, at most 1 kB';
+COMMENT ON COLUMN @extschema@.rule_webhook_attempts.answer IS 'The first bytes of an answer that was no success, at most 1 kB';
 
-COMMENT ON TABLE @extschema@.rule_webhook_drops IS 'Messages in the stream that workers left out, and why: what rolled back, and second copies.';
+COMMENT ON TABLE @extschema@.rule_webhook_drops IS 'Messages in the stream that workers left out, and why: what rolled back, second copies, and what became a dead letter.';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.drop_id IS 'Number of the row';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.webhook_id IS 'The webhook in the message';
 COMMENT ON COLUMN @extschema@.rule_webhook_drops.message_id IS 'The event''s id';

@@ -21,7 +21,7 @@ COMMENT ON COLUMN @extschema@.rule_nats_config.max_reconnect_attempts IS 'How of
 COMMENT ON COLUMN @extschema@.rule_nats_config.jetstream_enabled IS 'When false events are core NATS messages: no stream, no acknowledgement of storage';
 COMMENT ON COLUMN @extschema@.rule_nats_config.stream_name IS 'The stream that workers consume';
 COMMENT ON COLUMN @extschema@.rule_nats_config.subject_prefix IS 'What rule_webhook_enable_nats() puts before a webhook''s name';
-COMMENT ON COLUMN @extschema@.rule_nats_config.enabled IS 'When false every publish under it is an outage: events wait in the queue';
+COMMENT ON COLUMN @extschema@.rule_nats_config.enabled IS 'When false every publish under it is an outage: events go the way of nats_fallback';
 COMMENT ON COLUMN @extschema@.rule_nats_config.created_at IS 'When it was made';
 COMMENT ON COLUMN @extschema@.rule_nats_config.updated_at IS 'When it last changed';
 COMMENT ON COLUMN @extschema@.rule_nats_config.pristine IS 'True while it is as the extension made it; such a row is not dumped';

@@ -33,4 +33,4 @@ FROM (
     ) q
 ) f;
 COMMENT ON VIEW @extschema@.webhook_queue_fill IS
-    'What waits in the queue, in all (webhook_id NULL) and for each webhook that has a limit, and how much of the limit that is; alarm from 80 % on. counted_at: from 1000 events on, when a worker or maintenance last counted them, seconds ago where there is a limit, some minutes where there is none. Bytes are those of payloads as they are stored.';
+    'What waits in the queue, in all (webhook_id NULL) and for each webhook that has a limit, and how much of the limit that is; alarm from 80 % on. counted_at: of more than 1000 events, when a worker or maintenance last counted them, seconds ago where there is a limit, some minutes where there is none. Bytes are those of payloads as they are stored.';

@@ -1,6 +1,6 @@
 COMMENT ON COLUMN @extschema@.rule_webhooks.max_concurrent IS 'How many of its events all workers together may have leased, and so be sending, at a time; NULL is no limit';
 COMMENT ON COLUMN @extschema@.rule_webhooks.max_per_second IS 'How many of its events all workers together may take a second, and at most a quarter more, at least one, in any one; NULL is no limit';
-COMMENT ON TABLE @extschema@.rule_webhook_buckets IS 'How much of its max_per_second a webhook has left.';
+COMMENT ON TABLE @extschema@.rule_webhook_buckets IS 'How much a webhook has left of its max_per_second, and of the rates of its resume and redeliveries.';
 COMMENT ON COLUMN @extschema@.rule_webhook_buckets.webhook_id IS 'Whose';
 COMMENT ON COLUMN @extschema@.rule_webhook_buckets.tokens IS 'How many events could be taken at refilled_at';
 COMMENT ON COLUMN @extschema@.rule_webhook_buckets.refilled_at IS 'When that was; NULL: the bucket is full';

@@ -156,7 +156,7 @@ func TestEveryRecipeRunsAndFindsWhatItLooksFor(t *testing.T) {
 	found(`s.delivery_state`, `orders\|active\|\|nats\|webhooks.orders`, `WEBHOOKS\|\{webhooks.>\}\|workqueue\|t`, `rolled back\|1\|.*`)
 	found(`'try ' || try`, `.*\|published\|sequence 1`, `.*\|try 1 by living\|delivered 200`)
 	found(`HAVING count(*) > 1`, `twice\|2`)
-	found(`max_connections = 20`, "connected")
+	found(`max_connections = 2`, "connected")
 	found(`'METRICS', '{metrics.>}'`, "connected")
 	found(`AS seconds_to_delivery`, `\d+\|\d+\|100.00\|.*`)
 
