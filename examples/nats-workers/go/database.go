@@ -35,8 +35,8 @@ type database struct {
 
 func openDatabase(ctx context.Context, cfg *config, m *metrics) (*database, error) {
 	pc := cfg.database.Copy()
-	// The lanes of admit for either way to read the stream and for what makes way, and of report, claim, endpoints, heartbeat
-	// and maintenance, one more each for the second calls that ask for a payload.
+	// The lanes of admit for either way to read the stream, and of report; one each for what makes way, claim, endpoints,
+	// heartbeat and maintenance, and one for hello, by which a session with NATS begins.
 	pc.MaxConns = 3*lanes + 6
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 5 * time.Second
@@ -369,7 +369,7 @@ func verdicts(ctx context.Context, d *database, n int, try, call string, members
 }
 
 // heartbeat answers which of the holds are lost.
-func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (word string, lost losses, err error) {
+func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (lost losses, err error) {
 	held.Unanswered = d.lost.all()
 	held.Instance, held.HeardMS = d.namesake.instance, d.namesake.heard
 	err = d.call(ctx, "heartbeat", true, func(ctx context.Context, schema string) error {
@@ -381,15 +381,15 @@ func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (w
 		if err != nil {
 			return err
 		}
-		var verdict, text *string
+		var text *string
 		asked := time.Now()
-		err = d.pool.QueryRow(ctx, `SELECT verdict, lost::text FROM `+schema+
-			`.rule_worker_heartbeat($1, $2::pg_catalog.jsonb, $3::pg_catalog.jsonb)`, d.consumer, string(t), string(h)).Scan(&verdict, &text)
+		err = d.pool.QueryRow(ctx, `SELECT lost::text FROM `+schema+
+			`.rule_worker_heartbeat($1, $2::pg_catalog.jsonb, $3::pg_catalog.jsonb)`, d.consumer, string(t), string(h)).Scan(&text)
 		if err != nil {
 			return err
 		}
 		took := time.Since(asked)
-		word, lost = deref(verdict), losses{}
+		lost = losses{}
 		if text == nil {
 			return nil
 		}
@@ -401,7 +401,7 @@ func (d *database) heartbeat(ctx context.Context, totals []total, held holds) (w
 		}
 		return nil
 	})
-	return word, lost, err
+	return lost, err
 }
 
 // close waits for a goodbye to a server that hears it.

@@ -99,7 +99,7 @@ func (w *worker) heartbeat(ctx context.Context) {
 		}
 	}
 	start := time.Now()
-	_, lost, err := w.db.heartbeat(ctx, w.totals(true), held)
+	lost, err := w.db.heartbeat(ctx, w.totals(true), held)
 	if err != nil {
 		return // the calls that carry events say what is wrong; leases run on
 	}
@@ -130,7 +130,7 @@ func (w *worker) heartbeat(ctx context.Context) {
 func (w *worker) lastHeartbeat() {
 	ctx, cancel := context.WithTimeout(w.telling, 3*time.Second)
 	defer cancel()
-	_, _, _ = w.db.heartbeat(ctx, w.totals(false), holds{Queue: []int64{}, Receipts: []receipt{}})
+	_, _ = w.db.heartbeat(ctx, w.totals(false), holds{Queue: []int64{}, Receipts: []receipt{}})
 }
 
 // queueTotals is what stands for a stream's name in the totals of a worker that takes

@@ -58,11 +58,9 @@ func (l *listener) next(ctx context.Context, found int) error {
 			l.stir(ctx)
 		}
 		return ctx.Err()
-	case l.conn == nil:
-		return l.await(ctx)
-	case l.vain >= mostVain:
+	case l.conn == nil, l.vain >= mostVain:
 		l.vain = 0
-		return l.pause(ctx)
+		return l.await(ctx)
 	}
 	channel, err := l.say(ctx, l.conn, true)
 	switch {
@@ -81,24 +79,12 @@ func (l *listener) next(ctx context.Context, found int) error {
 	return ctx.Err()
 }
 
-// await waits for a connection, or for as long as a poll's interval.
+// await waits for as long as a poll's interval, for room, or for a connection where there is none.
 func (l *listener) await(ctx context.Context) error {
 	enough := time.NewTimer(l.poll)
 	defer enough.Stop()
 	select {
 	case l.conn = <-l.connected:
-	case <-l.room:
-	case <-enough.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
-}
-
-// pause waits for as long as a poll's interval, or for room.
-func (l *listener) pause(ctx context.Context) error {
-	enough := time.NewTimer(l.poll)
-	defer enough.Stop()
-	select {
 	case <-l.room:
 	case <-enough.C:
 	case <-ctx.Done():

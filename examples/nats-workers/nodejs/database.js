@@ -47,8 +47,8 @@ export class Database {
       ...cfg.database,
       application_name: cfg.database.application_name || "webhook-worker " + cfg.consumer,
     };
-    // The lanes of admit and report, one for what makes way, claim, endpoints, heartbeat and maintenance, one
-    // more each for the second calls that ask for a payload.
+    // The lanes of admit for either way to read the stream, and of report; one each for what makes way, claim,
+    // endpoints, heartbeat and maintenance, and one for hello, by which a session with NATS begins.
     this.pool = new pg.Pool({ ...this.config, max: 3 * lanes + 6 });
     // A connection that breaks says so to who uses it; an error event that nobody
     // hears would end the process.

@@ -2,7 +2,7 @@ import pg from "pg";
 
 import { cancel } from "./cancel.js";
 import { Complaint } from "./complaint.js";
-import { Ended, onEnd, sleep } from "./context.js";
+import { onEnd, sleep } from "./context.js";
 import { said } from "./text.js";
 
 // Bounds one step on the listener's connection, in ms: claims wait for it.
@@ -60,11 +60,9 @@ export class Listener {
       } else {
         this.#vain = 0;
       }
-    } else if (!this.#client) {
-      await this.#sleep(this.poll); // a connection ends it, too
-    } else if (this.#vain >= mostVain) {
+    } else if (!this.#client || this.#vain >= mostVain) {
       this.#vain = 0;
-      await this.#sleep(this.poll);
+      await this.#sleep(this.poll); // a connection ends it, too
     } else {
       await this.#becomeIdle(this.#client);
     }
@@ -187,7 +185,7 @@ export class Listener {
       return client;
     } catch (err) {
       void client.end().catch(() => {});
-      throw err instanceof Ended ? err : /** @type {Error} */ (err);
+      throw err;
     }
   }
 
