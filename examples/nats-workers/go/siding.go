@@ -43,23 +43,31 @@ func (s *siding) share() int { return int(max(1, (s.most-s.taken.Load())/2)) }
 // shunt frees an event's slot when it has waited for as long as patience lasts and there is room,
 // until end is called.
 func (s *siding) shunt(size int, free func()) (end func()) {
-	var mu sync.Mutex
-	aside, ended := false, false
+	return afterPatience(new(sync.Mutex), func() bool {
+		aside := s.enter(size)
+		if aside {
+			free()
+		}
+		return aside
+	}, func() { s.leave(size) })
+}
+
+// afterPatience calls begin when patience is over, unless end was called before, and back at the end
+// of what has begun. Each holds the lock.
+func afterPatience(mu sync.Locker, begin func() bool, back func()) (end func()) {
+	begun, ended := false, false
 	late := time.AfterFunc(patience, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if !ended && s.enter(size) {
-			aside = true
-			free()
-		}
+		begun = !ended && begin()
 	})
 	return func() {
 		late.Stop()
 		mu.Lock()
 		defer mu.Unlock()
 		ended = true
-		if aside {
-			s.leave(size)
+		if begun {
+			back()
 		}
 	}
 }

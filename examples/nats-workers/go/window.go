@@ -198,30 +198,17 @@ func (s *windows) unsent(id int32) {
 // shunt frees the slot of an event in hand when it has waited for as long as patience lasts,
 // until end is called.
 func (s *windows) shunt(id int32, size int, free func()) (end func()) {
-	aside, ended := false, false
-	late := time.AfterFunc(patience, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if ended {
-			return
-		}
-		aside = true
+	return afterPatience(&s.mu, func() bool {
 		w := s.byID[id]
 		w.aside++
 		s.siding.add(size)
 		s.settle(id, w)
 		free()
+		return true
+	}, func() {
+		s.byID[id].aside--
+		s.siding.leave(size)
 	})
-	return func() {
-		late.Stop()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		ended = true
-		if aside {
-			s.byID[id].aside--
-			s.siding.leave(size)
-		}
-	}
 }
 
 // put lays an event down that was in hand.

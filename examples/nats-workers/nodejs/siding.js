@@ -9,9 +9,6 @@ export const patience = 250;
  */
 export const mostAside = 2048;
 
-/** @param {number} batch BATCH_SIZE */
-export const mostAsideOf = (batch) => Math.max(mostAside, 8 * batch);
-
 /**
  * Where events are that take long, beside those that have slots. What waits for the
  * database finds room there or keeps its slot. What waits for its endpoint always
@@ -20,9 +17,9 @@ export const mostAsideOf = (batch) => Math.max(mostAside, 8 * batch);
 export class Siding {
   taken = 0;
 
-  /** @param {number} [most] */
-  constructor(most = mostAside) {
-    this.most = most;
+  /** @param {number} batch BATCH_SIZE */
+  constructor(batch) {
+    this.most = Math.max(mostAside, 8 * batch);
   }
 
   /**
@@ -65,14 +62,25 @@ export class Siding {
    * @param {() => void} free
    */
   shunt(size, free) {
-    let aside = false;
-    const late = setTimeout(() => {
-      aside = this.enter(size);
+    return afterPatience(() => {
+      const aside = this.enter(size);
       if (aside) free();
-    }, patience);
-    return () => {
-      clearTimeout(late);
-      if (aside) this.leave(size);
-    };
+      return aside;
+    }, () => this.leave(size));
   }
+}
+
+/**
+ * Calls begin when patience is over, unless what it answers was called before, which
+ * calls back at the end of what has begun.
+ * @param {() => boolean} begin
+ * @param {() => void} back
+ */
+export function afterPatience(begin, back) {
+  let begun = false;
+  const late = setTimeout(() => { begun = begin(); }, patience);
+  return () => {
+    clearTimeout(late);
+    if (begun) back();
+  };
 }

@@ -1,5 +1,5 @@
 import { Ended, onEnd } from "./context.js";
-import { patience, Siding } from "./siding.js";
+import { afterPatience, patience } from "./siding.js";
 
 /** What a webhook begins with, and what is left of its window when its endpoint is away. */
 export const smallWindow = 8;
@@ -49,8 +49,8 @@ export class Windows {
   /** Is called when a webhook that a claim left out has room again. */
   onRoom = () => {};
 
-  /** @param {number} most BATCH_SIZE @param {Siding} [siding] */
-  constructor(most, siding = new Siding()) {
+  /** @param {number} most BATCH_SIZE @param {import("./siding.js").Siding} siding */
+  constructor(most, siding) {
     this.most = most;
     this.siding = siding;
     this.smallest = Math.min(smallWindow, most);
@@ -147,20 +147,16 @@ export class Windows {
    */
   shunt(id, size, free) {
     const w = this.#of(id);
-    let aside = false;
-    const late = setTimeout(() => {
-      aside = true;
+    return afterPatience(() => {
       w.aside++;
       this.siding.add(size);
       this.#settle(id, w);
       free();
-    }, patience);
-    return () => {
-      clearTimeout(late);
-      if (!aside) return;
+      return true;
+    }, () => {
       w.aside--;
       this.siding.leave(size);
-    };
+    });
   }
 
   /** Lays an event down that was in hand. @param {number} id */

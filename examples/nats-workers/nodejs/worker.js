@@ -18,7 +18,7 @@ import { maintain } from "./maintain.js";
 import { Metrics } from "./metrics.js";
 import { runQueue } from "./queue.js";
 import { refused } from "./refusal.js";
-import { mostAsideOf, Siding } from "./siding.js";
+import { Siding } from "./siding.js";
 import { Slots } from "./slots.js";
 import { joined } from "./text.js";
 import { Windows } from "./window.js";
@@ -79,7 +79,7 @@ export class Worker {
     // Twice as many as are sent at once, so that Postgres judges the next ones meanwhile, in
     // batches worth their flush to disk.
     this.slots = { stream: new Slots(2 * cfg.batch), ahead: new Slots(2 * cfg.batch), queue: new Slots(cfg.batch) };
-    this.siding = new Siding(mostAsideOf(cfg.batch));
+    this.siding = new Siding(cfg.batch);
     this.windows = new Windows(cfg.batch, this.siding);
     this.endpoints = new Endpoints(db, this.held, this.windows);
     this.tellers = new Slots(2 * cfg.batch); // bounds the events that are sent and not settled

@@ -26,7 +26,7 @@ async function judged(answers, { over = false, aside = false } = {}) {
   const w = /** @type {any} */ ({
     taking: over ? AbortSignal.abort() : new AbortController().signal,
     asking: new AbortController().signal,
-    siding: new Siding(),
+    siding: new Siding(64),
     link: { now: () => (now += 1000) },
     admits: { ask: async (/** @type {any} */ _signal, /** @type {any} */ told) => {
       seen.ages.push(told.age_ms);

@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { Ended, sleep } from "../context.js";
 import { mostLoad } from "../load.js";
-import { mostAside, mostAsideOf, patience, Siding } from "../siding.js";
+import { mostAside, patience, Siding } from "../siding.js";
 import { brisk, remembered, resized, smallWindow, Windows } from "../window.js";
 import { golden } from "./golden.js";
 
@@ -26,6 +26,11 @@ test("a window grows and shrinks as in every language", () => {
   for (const c of windows) assert.equal(resized(c.size, c.most, c.short, { ...c, duration: c.ms }), c.want, JSON.stringify(c));
 });
 
+/** @param {number} most */
+const sidingOf = (most) => Object.assign(new Siding(64), { most });
+/** @param {number} most */
+const windowsOf = (most, siding = new Siding(64)) => new Windows(most, siding);
+
 /** Of an event that is not recalled. */
 const kept = () => false;
 
@@ -36,7 +41,7 @@ async function fill(s, id) {
 }
 
 test("a message waits to be in hand while its endpoint is quick", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   await fill(s, 1);
   // Nothing in hand waits to be sent, so the endpoint is not slow.
   await assert.rejects(s.take(ended(2 * patience), 1), Ended);
@@ -47,7 +52,7 @@ test("a message waits to be in hand while its endpoint is quick", async () => {
 });
 
 test("messages are too many once an event has waited for long", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   await fill(s, 1);
   const waiting = new AbortController();
   const turn = s.enter(waiting.signal, 1, kept);
@@ -63,7 +68,7 @@ test("messages are too many once an event has waited for long", async () => {
 });
 
 test("a recall ends the wait of those that are recalled", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   await fill(s, 1);
   let isGone = false;
   const gone = () => isGone;
@@ -84,7 +89,7 @@ test("a recall ends the wait of those that are recalled", async () => {
 });
 
 test("a claim is told what there is room for, and when there is more", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   let more = 0;
   s.onRoom = () => { more++; };
   assert.deepEqual(s.rooms(), { "": 16 });
@@ -101,7 +106,7 @@ test("a claim is told what there is room for, and when there is more", async () 
 });
 
 test("messages leave room for the queue", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   let more = 0;
   s.onRoom = () => { more++; };
   await fill(s, 1);
@@ -119,7 +124,7 @@ test("messages leave room for the queue", async () => {
 });
 
 test("events that are not for their endpoint now widen its window", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   for (let n = 0; n < 2 * smallWindow; n++) await s.take(signal, 1);
   const come = s.take(signal, 1);
   s.unsent(1);
@@ -129,7 +134,7 @@ test("events that are not for their endpoint now widen its window", async () => 
 });
 
 test("a window is forgotten a while after its last event", async () => {
-  const s = new Windows(64);
+  const s = windowsOf(64);
   for (const [id, o] of /** @type {const} */ ([[1, quick], [2, failed]])) {
     await fill(s, id);
     for (let n = 0; n < smallWindow; n++) s.leave(id, o);
@@ -149,7 +154,7 @@ test("a window is forgotten a while after its last event", async () => {
 });
 
 test("messages are too many once the largest window has been full for long, unless answers are brisk", async () => {
-  const s = new Windows(smallWindow);
+  const s = windowsOf(smallWindow);
   const answers = /** @type {const} */ ([[1, { ...quick, duration: brisk }], [2, { ...quick, duration: brisk - 1 }]]);
   for (const [id] of answers) {
     await fill(s, id);
@@ -168,7 +173,7 @@ test("messages are too many once the largest window has been full for long, unle
 });
 
 test("an event that waits for the database frees its slot while there is room aside", async () => {
-  const s = new Siding(1);
+  const s = sidingOf(1);
   /** @type {number[]} */
   const freed = [];
   const first = s.shunt(0, () => freed.push(1));
@@ -194,7 +199,7 @@ async function hang(s, id, n) {
 }
 
 test("the more endpoints hang the fewer events of each are in hand", async () => {
-  const s = new Windows(64, new Siding(40));
+  const s = windowsOf(64, sidingOf(40));
   assert.deepEqual(s.rooms(), { "": 16 });
   for (const [id, takes] of [[1, 16], [2, 12], [3, 6], [4, 3], [5, 1], [6, 1], [7, 1]]) {
     await hang(s, id, takes);
@@ -206,7 +211,7 @@ test("the more endpoints hang the fewer events of each are in hand", async () =>
 });
 
 test("an endpoint that answers keeps its window where many hang", async () => {
-  const s = new Windows(64, new Siding(1));
+  const s = windowsOf(64, sidingOf(1));
   for (const id of [1, 2, 3]) await hang(s, id, 1);
   assert.equal(await s.take(signal, 4), true);
   let came = false;
@@ -222,9 +227,9 @@ test("an endpoint that answers keeps its window where many hang", async () => {
 });
 
 test("large events take more places aside", () => {
-  const s = new Siding(mostAsideOf(64));
+  const s = new Siding(64);
   assert.equal(s.most, mostAside);
-  assert.equal(mostAsideOf(1000), 8000);
+  assert.equal(new Siding(1000).most, 8000);
   assert.equal(s.places(1000), 1);
   let held = 0;
   while (s.enter(1 << 20)) held += 1 << 20;
