@@ -1,16 +1,8 @@
 package wire
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 var (
-	// ErrMissing is returned when a header that every message has is not there.
-	ErrMissing = errors.New("missing")
-	// ErrNotANumber is returned when an id is no positive decimal number.
-	ErrNotANumber = errors.New("not a positive decimal number")
-
 	// ErrEmpty is returned when a message id or a subject is the empty string.
 	ErrEmpty = errors.New("must not be empty")
 	// ErrTooLong is returned when a message id or a subject has over 255 bytes.
@@ -32,19 +24,3 @@ var (
 	// ErrReserved is returned when a subject begins with $, which is the server's.
 	ErrReserved = errors.New("must not begin with $, which NATS keeps for itself")
 )
-
-// HeaderError says which header of a message is wrong, and how.
-type HeaderError struct {
-	Name  string
-	Value string
-	Err   error
-}
-
-func (e *HeaderError) Error() string {
-	if errors.Is(e.Err, ErrMissing) {
-		return fmt.Sprintf("header %s is missing", e.Name)
-	}
-	return fmt.Sprintf("header %s is %q: %v", e.Name, e.Value, e.Err)
-}
-
-func (e *HeaderError) Unwrap() error { return e.Err }

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -85,75 +83,25 @@ func (e Event) Header() map[string][]string {
 	return h
 }
 
-// Parse reads the headers of a message. It always returns what it could read;
-// the error, if any, joins one HeaderError for each header that is missing or
-// malformed, because a message of a stranger still has to be answered for.
-// Transaction and traceparent may be missing, a malformed traceparent is left out.
-func Parse(h map[string][]string) (Event, error) {
-	var errs []error
+// Parse reads what a worker needs of a message's headers: webhook id, message id and
+// traceparent. What is missing or malformed stays empty, as a stranger's may be.
+func Parse(h map[string][]string) (e Event) {
 	first := func(name string) string {
 		if v := h[name]; len(v) > 0 {
 			return v[0]
 		}
 		return ""
 	}
-	bad := func(name string, err error) {
-		errs = append(errs, &HeaderError{Name: name, Value: first(name), Err: err})
-	}
-
-	e := Event{Source: first(HeaderSource), WebhookName: first(HeaderWebhookName)}
-	if e.Source == "" {
-		bad(HeaderSource, ErrMissing)
-	}
-	switch id, err := decimal(first(HeaderWebhookID), 31); {
-	case err != nil:
-		bad(HeaderWebhookID, err)
-	case id == 0:
-		bad(HeaderWebhookID, ErrNotANumber)
-	default:
+	if id, err := strconv.ParseUint(first(HeaderWebhookID), 10, 31); err == nil {
 		e.WebhookID = int32(id)
 	}
-	e.MessageID = first(HeaderMessageID)
-	if e.MessageID == "" {
-		bad(HeaderMessageID, ErrMissing)
-	} else if err := CheckMessageID(e.MessageID); err != nil {
-		bad(HeaderMessageID, err)
-		e.MessageID = ""
-	}
-	if _, there := h[HeaderTransaction]; there {
-		switch x, err := decimal(first(HeaderTransaction), 64); {
-		case err != nil:
-			bad(HeaderTransaction, err)
-		case x == 0:
-			bad(HeaderTransaction, ErrNotANumber)
-		default:
-			e.Transaction = x
-		}
+	if id := first(HeaderMessageID); CheckMessageID(id) == nil {
+		e.MessageID = id
 	}
 	if t := first(HeaderTraceparent); ValidTraceparent(t) {
 		e.Traceparent = t
 	}
-	if e.Transaction != 0 {
-		again := e
-		again.Republish = true
-		e.Republish = first(HeaderMsgID) == again.MsgID()
-	}
-	return e, errors.Join(errs...)
-}
-
-// decimal reads digits only: strconv alone would take a sign.
-func decimal(s string, bits int) (uint64, error) {
-	if s == "" {
-		return 0, ErrMissing
-	}
-	if strings.Trim(s, "0123456789") != "" {
-		return 0, ErrNotANumber
-	}
-	n, err := strconv.ParseUint(s, 10, bits)
-	if err != nil {
-		return 0, fmt.Errorf("%w of %d bits", ErrNotANumber, bits)
-	}
-	return n, nil
+	return e
 }
 
 // ValidTraceparent tells whether s is a traceparent of version 00, which is

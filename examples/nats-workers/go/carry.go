@@ -104,7 +104,7 @@ func (w *worker) carry(e *event, m message, from slots) {
 // open reads a message without judging it.
 func (w *worker) open(msg jetstream.Msg, made int64) (*event, message) {
 	h := msg.Headers()
-	said, _ := wire.Parse(h)
+	said := wire.Parse(h)
 	e := &event{webhookID: said.WebhookID, messageID: said.MessageID, trace: said.Traceparent,
 		body: msg.Data(), msg: msg, made: made}
 	m := message{
