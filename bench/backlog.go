@@ -26,11 +26,11 @@ func (s *setup) backlog(ctx context.Context, out io.Writer, measure effort) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	big, err := of.hooks(ctx, "big", 1, "nats")
+	big, err := of.hooks(ctx, "big", 1)
 	if err != nil {
 		return err
 	}
-	fresh, err := of.hooks(ctx, "well", 10, "nats")
+	fresh, err := of.hooks(ctx, "well", 10)
 	if err != nil {
 		return err
 	}

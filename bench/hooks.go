@@ -2,13 +2,13 @@ package main
 
 import "context"
 
-// hooks registers n webhooks in a mode, whose URLs end alike.
-func (s *setup) hooks(ctx context.Context, name string, n int, mode string) (ids []int32, err error) {
+// hooks registers n webhooks that publish to NATS, whose URLs end alike.
+func (s *setup) hooks(ctx context.Context, name string, n int) (ids []int32, err error) {
 	err = s.conn.QueryRow(ctx, `SELECT array_agg(rule_webhook_register($1::text || ' ' || n, $2::text)) FROM generate_series(1, $3::int) n`,
 		name, s.target.url+name, n).Scan(&ids)
 	if err == nil {
-		_, err = s.conn.Exec(ctx, "SELECT rule_webhook_secret_set(id, 'bench'), rule_webhook_enable_nats(id, $2, $3) FROM unnest($1::int[]) id",
-			ids, s.subject, mode)
+		_, err = s.conn.Exec(ctx, "SELECT rule_webhook_secret_set(id, 'bench'), rule_webhook_enable_nats(id, $2, 'nats') FROM unnest($1::int[]) id",
+			ids, s.subject)
 	}
 	return ids, err
 }

@@ -23,15 +23,15 @@ func (s *setup) neighbours(ctx context.Context, out io.Writer, measure effort) (
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	stuck, err := of.hooks(ctx, hanging, 1, "nats")
+	stuck, err := of.hooks(ctx, hanging, 1)
 	if err != nil {
 		return err
 	}
-	failing, err := of.hooks(ctx, failing, failingHooks, "nats")
+	failing, err := of.hooks(ctx, failing, failingHooks)
 	if err != nil {
 		return err
 	}
-	healthy, err := of.hooks(ctx, "well", measure.endpoints-1-failingHooks, "nats")
+	healthy, err := of.hooks(ctx, "well", measure.endpoints-1-failingHooks)
 	if err != nil {
 		return err
 	}

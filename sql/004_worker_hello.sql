@@ -22,7 +22,7 @@ BEGIN
         v_wanted := @extschema@._rule_stream_definitions(p_streams, v_source_id);
     END IF;
     RETURN QUERY SELECT v_source_id, 60000,
-        '{"heartbeat_ms": 5000, "poll_ms": 250, "endpoints_ms": 1000, "stranger_ms": 60000}'::jsonb
+        '{"heartbeat_ms": 5000, "poll_ms": 250, "endpoints_ms": 1000}'::jsonb
             -- After an update until roles are made again, workers may only what they could.
             || jsonb_build_object('claim_room', has_function_privilege(
                    CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,

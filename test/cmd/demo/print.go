@@ -11,7 +11,7 @@ import (
 
 func (d *demo) line(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
-func (d *demo) title(format string, args ...any) { d.line("\n== "+format, args...) }
+func (d *demo) title(text string) { d.line("\n== %s", text) }
 
 // sql runs a statement as one of the logins, prints it and what it gave, and returns the rows as text.
 func (d *demo) sql(conn *pgx.Conn, statement string) ([][]string, error) {
