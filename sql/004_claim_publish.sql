@@ -111,7 +111,6 @@ DECLARE
 BEGIN
     ids := '{}';
     unanswered_ms := '{}';
-    -- The row lock makes the next worker see the leases that this one takes.
     FOR v_config_id, v_half_window IN
         SELECT c.config_id,
                (SELECT make_interval(secs => coalesce(min(s.duplicate_window_seconds), 120) / 2.0)
@@ -119,9 +118,11 @@ BEGIN
         FROM @extschema@.rule_nats_config c
         WHERE c.enabled AND c.jetstream_enabled AND c.stream_name = ANY (p_streams) AND NOT @extschema@._rule_mistakable(c)
           AND EXISTS (SELECT FROM @extschema@.rule_webhook_queue q WHERE q.route = 'publish' AND q.status = 'pending')
-        ORDER BY c.config_id FOR NO KEY UPDATE OF c SKIP LOCKED
+        ORDER BY c.config_id
     LOOP
         EXIT WHEN cardinality(ids) >= p_limit;
+        -- It makes the next worker see the leases that this one takes. Not the row's, which a transaction may keep for long.
+        CONTINUE WHEN NOT @extschema@._rule_event_lock(0, v_config_id::text, 0);
         -- Whoever has them, a worker of this name that was killed included. What is still leased after its time is locked by
         -- a transaction that changes it, which nobody else waits for.
         CONTINUE WHEN EXISTS (
