@@ -13,11 +13,11 @@ import (
 	"rule_engine/test/endpoint"
 )
 
-// limited sets up a webhook "orders" with a limit beside one without, and two workers. The endpoint takes its time over orders.
+// limited sets up a webhook "orders" with a limit beside one without. The endpoint takes its time over orders.
 func limited(t *testing.T, b *bundle, mode, limit string, takes time.Duration) (orders, other int32) {
 	t.Helper()
 	orders, other = b.webhook(t, "orders", mode), b.webhook(t, "other", mode)
-	b.must(t, "UPDATE rule_webhooks SET "+limit+" WHERE webhook_id = $1", orders)
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 300000, "+limit+" WHERE webhook_id = $1", orders)
 	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
 		if r.Path == "/orders" {
 			return endpoint.Answer{Delay: takes}
@@ -62,26 +62,47 @@ func most(at []time.Time, span time.Duration) int {
 }
 
 // sum is what a query gives now.
-func (b *bundle) sum(t *testing.T, sql string) (n int) {
+func (b *bundle) sum(t *testing.T, sql string, args ...any) (n int) {
 	t.Helper()
-	require.NoError(t, b.admin.QueryRow(t.Context(), sql).Scan(&n), sql)
+	require.NoError(t, b.admin.QueryRow(t.Context(), sql, args...).Scan(&n), sql)
 	return n
 }
 
-// byTwoWorkers has two workers deliver n events of the limited webhook and some of the other, each once, and
-// answers when those of the limited one arrived. The other does not wait behind them.
-func (b *bundle) byTwoWorkers(t *testing.T, orders int32, n int, other int32) []time.Time {
+// byTwoWorkers has two workers deliver n events of the limited webhook, over which the endpoint takes its time, and some
+// of the other, each once, and answers when those of the limited one arrived. The other does not wait behind them: the
+// second half of them is answered only when all of the other's have come.
+func (b *bundle) byTwoWorkers(t *testing.T, orders int32, n int, other int32, takes time.Duration) []time.Time {
 	t.Helper()
 	const others = 20
+	limitedCame, othersCame, all := 0, 0, make(chan struct{})
+	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
+		if r.Path == "/orders" {
+			if limitedCame++; limitedCame <= n/2 {
+				return endpoint.Answer{Delay: takes}
+			}
+			return endpoint.Answer{Delay: takes, Until: all}
+		}
+		if othersCame++; othersCame == others {
+			close(all)
+		}
+		return endpoint.Answer{}
+	})
 	ids := b.backlog(t, orders, n, other, others)
 	b.worker(t, "CONSUMER_NAME=first")
 	b.worker(t, "CONSUMER_NAME=second")
 	b.Endpoint.Wait(t, len(ids), 3*patience)
 	b.settled(t)
 	b.arrived(t, ids...)
-	at := arrivals(b.Endpoint.Requests(), "orders")
-	require.True(t, arrivals(b.Endpoint.Requests(), "other")[others-1].Before(at[n/2]), "the other waited behind the backlog")
-	return at
+	return arrivals(b.Endpoint.Requests(), "orders")
+}
+
+// bothTake publishes until each of two workers has delivered some of a webhook's events: one that began late found none left.
+func (b *bundle) bothTake(t *testing.T, webhook int32) {
+	t.Helper()
+	for n, deadline := 1, time.Now().Add(patience); b.sum(t, "SELECT count(DISTINCT worker) FROM rule_webhook_attempts WHERE webhook_id = $1", webhook) < 2; n++ {
+		require.True(t, time.Now().Before(deadline), "one worker takes all")
+		publish(t, b.application, webhook, fmt.Sprint("more-", n))
+	}
 }
 
 var everyMode = []string{"queue", "nats", "both"}
@@ -92,9 +113,9 @@ func TestAnEndpointsLimitOfConcurrentRequestsHoldsForAllWorkers(t *testing.T) {
 			b := setup(t)
 			const takes = 30 * time.Millisecond
 			orders, other := limited(t, b, mode, "max_concurrent = 3", takes)
-			at := b.byTwoWorkers(t, orders, 200, other)
+			at := b.byTwoWorkers(t, orders, 200, other, takes)
 			require.Equal(t, 3, most(at, takes))
-			b.count(t, 2, "SELECT count(DISTINCT worker) FROM rule_webhook_attempts WHERE webhook_id = $1", orders)
+			b.bothTake(t, orders)
 		})
 	}
 }
@@ -104,7 +125,7 @@ func TestAnEndpointsLimitPerSecondHoldsForAllWorkers(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
 			orders, other := limited(t, b, mode, "max_per_second = 20", 0)
-			b.byTwoWorkers(t, orders, 120, other)
+			b.byTwoWorkers(t, orders, 120, other, 0)
 			rows, err := b.admin.Query(t.Context(), `SELECT started_at FROM rule_webhook_queue WHERE webhook_id = $1
 				UNION ALL SELECT taken_at FROM rule_webhook_receipts WHERE webhook_id = $1 ORDER BY 1`, orders)
 			require.NoError(t, err)
@@ -123,7 +144,7 @@ func TestAKilledWorkersShareOfALimitComesBack(t *testing.T) {
 	for _, mode := range everyMode {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
-			orders, other := limited(t, b, mode, "max_concurrent = 3, timeout_ms = 60000", 0)
+			orders, other := limited(t, b, mode, "max_concurrent = 3", 0)
 			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer { return endpoint.Answer{Hang: r.Path == "/orders"} })
 			ids := b.backlog(t, orders, 30, other, 1)
 			first := b.worker(t, "CONSUMER_NAME=first")
@@ -156,7 +177,7 @@ func TestLimitsHoldWithAQueueInPgmq(t *testing.T) {
 	b := setupPgmq(t)
 	const takes = 20 * time.Millisecond
 	orders, other := limited(t, b, "queue", "max_concurrent = 3, max_per_second = 100", takes)
-	at := b.byTwoWorkers(t, orders, 60, other)
+	at := b.byTwoWorkers(t, orders, 60, other, takes)
 	require.Equal(t, 3, most(at, takes))
 	// A message that a worker had read in the moment of the delivery is hidden until its lease is over, and then maintenance deletes it.
 	require.Eventually(t, func() bool {
