@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -53,8 +54,10 @@ func TestWhatWasDeliveredIsCommittedAlsoAfterACrash(t *testing.T) {
 	id := b.webhook(t, "orders", "nats")
 	b.must(t, "CREATE TABLE written_last (round int)")
 	lost := 0
-	for round := range 3 {
-		event := names("event", 3)[round]
+	// What else commits between may save what was written last.
+	for round := 0; round < 3 || lost == 0; round++ {
+		require.Less(t, round, 10, "no crash took anything, so this test shows nothing")
+		event := fmt.Sprint("event-", round+1)
 		crashed := make(chan error, 1)
 		crash := sync.OnceFunc(func() {
 			// After admit, and with nothing that makes it durable: this is what a crash takes.
@@ -82,5 +85,4 @@ func TestWhatWasDeliveredIsCommittedAlsoAfterACrash(t *testing.T) {
 		require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM written_last WHERE round = $1", round).Scan(&kept))
 		lost += 1 - kept
 	}
-	require.Positive(t, lost, "no crash took anything, so this test shows nothing")
 }
