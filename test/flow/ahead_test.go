@@ -24,7 +24,7 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 			const backlog, before = 1300, 600
 			goOn := b.quickUntil(before)
 			quick, well := b.webhook(t, "quick", "nats"), b.webhook(t, "well", "nats")
-			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000 WHERE webhook_id = $1", quick)
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 300000 WHERE webhook_id = $1", quick)
 			b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', 'quick-' || n)) FROM generate_series(1, $2) n", quick, backlog)
 			move := b.shutQueue(t)
 			for n := range workers {
@@ -74,6 +74,7 @@ func TestAWorkerThatCannotReadPastABacklogLeavesItsPartToTheOthers(t *testing.T)
 	const backlog, before = 1200, 500
 	b.quickUntil(before)
 	quick, well := b.webhook(t, "quick", "nats"), b.webhook(t, "well", "nats")
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 300000 WHERE webhook_id = $1", quick)
 	b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', 'quick-' || n)) FROM generate_series(1, $2) n", quick, backlog)
 	line := proxy.Run(t, b.NATS.URL())
 	b.shutQueue(t)
@@ -114,6 +115,7 @@ func TestTheBacklogsOfDeadEndpointsHoldUpNobodyElse(t *testing.T) {
 			for n := range endpoints {
 				dead = append(dead, b.webhook(t, fmt.Sprint("dead-", n), "nats"))
 			}
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 300000 WHERE webhook_id = ANY ($1)", dead)
 			b.wait(t, "nats", dead, backlog/endpoints)
 			events := names("well", 10)
 			for _, event := range events[:5] {
@@ -172,6 +174,7 @@ func TestWhatTheConsumerIsDoneWithIsNotReadPastABacklog(t *testing.T) {
 			nc, _ := natsserver.Connect(t, b.NATS.URL())
 			reads, err := nc.SubscribeSync("$JS.API.STREAM.MSG.GET.>")
 			require.NoError(t, err)
+			require.NoError(t, nc.Flush())
 			b.worker(t)
 			_, err = reads.NextMsg(2 * patience)
 			require.NoError(t, err, "nothing is read")

@@ -19,6 +19,7 @@ func TestInModeBothEitherPathMayDieAndTheOtherDelivers(t *testing.T) {
 		t.Run(dies+" dies", func(t *testing.T) {
 			b := setup(t)
 			id := b.webhook(t, "orders", "both")
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000 WHERE webhook_id = $1", id)
 			events := names("event", 6)
 			lives := map[string]string{"stream": "queue", "queue": "stream"}[dies]
 

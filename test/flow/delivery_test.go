@@ -82,6 +82,8 @@ func TestOneMessageIDIsOneDelivery(t *testing.T) {
 	id := b.webhook(t, "once", "nats")
 	// The stream itself drops doubles for only so long.
 	b.must(t, "UPDATE rule_nats_streams SET duplicate_window_seconds = 1")
+	// One that is not acked within half of that is sent again, and would be stored again.
+	b.must(t, "UPDATE rule_nats_config SET publish_timeout_ms = 60000")
 	published(t, b.application, id, "same")
 	b.publishUntilStored(t, id, "same")
 	published(t, b.application, id, "another")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -44,7 +45,8 @@ func TestAStreamThatIsFullWhileItsEventsAreTriedAgainLosesNothing(t *testing.T) 
 
 	back.Store(true)
 	b.must(t, "UPDATE rule_webhook_queue SET next_retry_at = now() WHERE message_id = 'early-1'")
-	b.count(t, 10, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+	// It takes as long as the breaker stays open.
+	require.Eventually(t, func() bool { return b.deliveredTo(t, id) == 10 }, 2*patience, 20*time.Millisecond)
 	b.settled(t)
 	b.count(t, 0, "SELECT count(*) FROM rule_webhook_dead_letters")
 	b.count(t, 5, "SELECT count(*) FROM rule_webhook_attempts WHERE message_id LIKE 'late%' AND outcome = 'delivered' AND path = 'stream'")

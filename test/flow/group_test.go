@@ -176,7 +176,7 @@ func TestEachWorkerOfAGroupBringsItsOwnRequests(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			b := setup(t)
 			id := b.webhook(t, "orders", mode)
-			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000")
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 300000")
 			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Hang: true} })
 			for _, event := range names("event", 60) {
 				publish(t, b.application, id, event)
