@@ -30,7 +30,7 @@ func TestWhatIsPublishedBehindTheBacklogOfAQuickEndpointDoesNotWaitForIt(t *test
 			for n := range workers {
 				b.worker(t, fmt.Sprint("BATCH_SIZE=", 4/workers), fmt.Sprint("CONSUMER_NAME=worker-", n))
 			}
-			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) == before }, 2*patience, 10*time.Millisecond,
+			require.Eventually(t, func() bool { return b.deliveredTo(t, quick) == before }, 4*patience, 10*time.Millisecond,
 				"each worker has to see whose backlog it is")
 
 			open, err := b.Postgres.Connect(t, system.Database, system.Application).Begin(t.Context())
@@ -87,7 +87,7 @@ func TestAWorkerThatCannotReadPastABacklogLeavesItsPartToTheOthers(t *testing.T)
 			WHERE last_active_at > (SELECT max(created_at) FROM rule_nats_consumer_stats)`).Scan(&heard))
 		return heard == 2
 	}, 2*patience, 20*time.Millisecond, "both have to know of each other")
-	require.Eventually(t, func() bool { return b.deliveredTo(t, quick) == before }, 2*patience, 20*time.Millisecond,
+	require.Eventually(t, func() bool { return b.deliveredTo(t, quick) == before }, 4*patience, 20*time.Millisecond,
 		"it has to see whose backlog it is")
 	line.Refuse(true)
 	line.Cut()
@@ -126,7 +126,7 @@ func TestTheBacklogsOfDeadEndpointsHoldUpNobodyElse(t *testing.T) {
 				var moved int
 				require.NoError(t, b.admin.QueryRow(t.Context(), "SELECT count(*) FROM rule_webhook_queue").Scan(&moved))
 				return moved > 1100 // more than it looks at
-			}, 2*patience, 10*time.Millisecond, "it has to see whose backlog it is")
+			}, 4*patience, 10*time.Millisecond, "it has to see whose backlog it is")
 			// It goes on, and takes more than a minute: a worker reads past these only while some of each are moved every 5 s.
 			b.must(t, `CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN new; END $$;
 				CREATE TRIGGER slowly BEFORE INSERT ON rule_webhook_queue FOR EACH ROW EXECUTE FUNCTION slowly()`)
