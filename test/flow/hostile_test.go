@@ -69,7 +69,7 @@ func TestAPayloadThatIsTooLongAsTextHoldsUpNobody(t *testing.T) {
 	b := setup(t)
 	bad := b.webhook(t, "bad", "queue")
 	good := b.webhook(t, "good", "queue")
-	// Some bytes as it is stored, 79 MB as text.
+	// Few bytes as it is stored, 79 MB as text.
 	b.must(t, `INSERT INTO rule_webhook_queue (webhook_id, message_id, payload)
 		VALUES ($1, 'bad', ('[' || rtrim(repeat('1e131071,', 600), ',') || ']')::jsonb)`, bad)
 	publish(t, b.application, good, "good")
