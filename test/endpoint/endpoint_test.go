@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"net/http"
@@ -57,10 +58,13 @@ func TestAnAsymmetricSignatureVerifiesWithThePublicKeyAlone(t *testing.T) {
 	require.ErrorIs(t, Verify(key, exampleHeader(), []byte(exampleBody), at), errMismatch, "a v1 entry is no v1a entry")
 }
 
-func post(t *testing.T, e *Endpoint, within time.Duration) (int, error) {
+const patience = 30 * time.Second
+
+func post(ctx context.Context, t *testing.T, e *Endpoint) (int, error) {
 	t.Helper()
-	client := http.Client{Timeout: within}
-	response, err := client.Post(e.URL()+"/hook", "application/json", strings.NewReader("{}"))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL()+"/hook", strings.NewReader("{}"))
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err
 	}
@@ -71,18 +75,24 @@ func TestAnEndpointAnswersByItsScriptAndKeepsWhatArrived(t *testing.T) {
 	e := Run(t)
 	e.Script(Answer{Status: 503}, Answer{Hang: true}, Answer{Status: 204})
 
-	status, err := post(t, e, time.Second)
+	status, err := post(t.Context(), t, e)
 	require.NoError(t, err)
 	require.Equal(t, 503, status)
-	_, err = post(t, e, 50*time.Millisecond)
-	require.Error(t, err, "the second request hangs")
+	soon, giveUp := context.WithCancel(t.Context())
+	go func() {
+		e.Await(2, patience)
+		time.Sleep(50 * time.Millisecond)
+		giveUp()
+	}()
+	_, err = post(soon, t, e)
+	require.ErrorIs(t, err, context.Canceled, "the second request hangs")
 	for range 2 {
-		status, err = post(t, e, time.Second)
+		status, err = post(t.Context(), t, e)
 		require.NoError(t, err)
 		require.Equal(t, 204, status, "the last answer stays")
 	}
 
-	requests := e.Wait(t, 4, time.Second)
+	requests := e.Wait(t, 4, patience)
 	require.Equal(t, "/hook", requests[0].Path)
 	require.Equal(t, []byte("{}"), requests[0].Body)
 	require.ErrorIs(t, requests[0].Signature, errUnsigned)

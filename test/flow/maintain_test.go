@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/postgres"
 )
 
 func TestAWorkerMaintainsTheDatabase(t *testing.T) {
-	b := setup(t)
+	b := setup(t, postgres.Conf("autovacuum = off")) // maintenance leaves a table alone that somebody has locked
 	id := b.webhook(t, "orders", "nats")
 	for _, days := range []int{1, 9} {
 		b.must(t, `INSERT INTO rule_nats_publish_history (webhook_id, subject, message_id, success, published_at, expires_at, slot)
@@ -15,9 +17,9 @@ func TestAWorkerMaintainsTheDatabase(t *testing.T) {
 			FROM generate_series(1, 100) n`, id, days)
 	}
 	first := b.worker(t, "CONSUMER_NAME=first")
+	b.count(t, 0, "SELECT count(*) FROM rule_engine_upkeep WHERE maintained_at IS NULL")
 	b.count(t, 100, "SELECT count(*) FROM rule_nats_publish_history")
 	b.count(t, 100, "SELECT coalesce(sum(publishes), 0) FROM rule_nats_publish_hours")
-	b.count(t, 0, "SELECT count(*) FROM rule_engine_upkeep WHERE maintained_at IS NULL")
 
 	// It delivers beside it, ends at once, and the next one does not begin anew.
 	published(t, b.application, id, "event")

@@ -79,7 +79,9 @@ func TestARedeliverysRateHoldsWhenTheBreakerCloses(t *testing.T) {
 	b.worker(t, "CONSUMER_NAME=second")
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_endpoints WHERE breaker_state = 'open' AND open_ms >= 4000")
 	back.Store(true)
-	b.count(t, 2*len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
+	require.Eventually(t, func() bool {
+		return b.sum(t, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'") == 2*len(events)
+	}, 3*patience, 50*time.Millisecond)
 	b.settled(t)
 	b.redeliveredAtTen(t, len(events))
 }

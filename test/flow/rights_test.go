@@ -33,7 +33,7 @@ func TestWhatAWorkersAccountMayNotPublishGoesToItsEndpointAfterAMinute(t *testin
 		}
 	})
 	as := func(user string) string { return strings.Replace(nats.URL(), "nats://", "nats://"+user+":p@", 1) }
-	b := bundleOf(t, system.RunWith(t, as("postgres")))
+	b := begun(t, system.RunWith(t, as("postgres")))
 	id := b.webhook(t, "orders", "nats")
 	w := b.worker(t, "NATS_URL="+as("worker"))
 	published(t, b.application, id, "first")

@@ -3,7 +3,6 @@ package flow
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -32,15 +31,18 @@ func TestEndpointsThatHangDelayNobodyAlsoWithABacklogInFrontOfTheOthersEvents(t 
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := c.setup(t)
-			var back atomic.Bool
+			back := make(chan struct{})
 			b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer {
-				return endpoint.Answer{Hang: !back.Load() && strings.HasPrefix(r.Path, "/away")}
+				if strings.HasPrefix(r.Path, "/away") {
+					return endpoint.Answer{Until: back}
+				}
+				return endpoint.Answer{}
 			})
 			for n := range c.hanging {
 				id := b.webhook(t, fmt.Sprint("away-", n+1), c.mode)
 				b.must(t, "SELECT count(rule_webhook_call_unified($1, '{}', $2 || n)) FROM generate_series(1, $3) n", id, fmt.Sprintf("away-%d-", id), c.events)
 			}
-			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 12000")
+			b.must(t, "UPDATE rule_webhooks SET timeout_ms = 120000")
 			others := names("well", 20)
 			well := b.webhook(t, "well", c.mode)
 			for _, event := range others {
@@ -59,7 +61,7 @@ func TestEndpointsThatHangDelayNobodyAlsoWithABacklogInFrontOfTheOthersEvents(t 
 			b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND message_id = 'fresh'")
 			b.count(t, 0, "SELECT count(*) FROM rule_webhook_attempts WHERE webhook_id <> $1", well)
 
-			back.Store(true)
+			close(back)
 			b.count(t, c.hanging*c.events, "SELECT count(DISTINCT message_id) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND webhook_id <> $1", well)
 			b.settled(t)
 			b.count(t, c.hanging*c.events, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered' AND webhook_id <> $1", well)
@@ -71,7 +73,7 @@ func TestEndpointsThatHangDelayNobodyAlsoWithABacklogInFrontOfTheOthersEvents(t 
 func TestEventsThatHangDelayNobodyWhateverTheLargestMessageOfTheServer(t *testing.T) {
 	t.Parallel()
 	nats := natsserver.Run(t, func(o *server.Options) { o.MaxPayload, o.MaxPending = 64<<20, 256<<20 })
-	b := bundleOf(t, system.RunWith(t, nats.URL()))
+	b := begun(t, system.RunWith(t, nats.URL()))
 	away, well := b.webhook(t, "away", "nats"), b.webhook(t, "well", "nats")
 	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 60000")
 	b.Endpoint.Respond(func(r endpoint.Request) endpoint.Answer { return endpoint.Answer{Hang: r.Path == "/away"} })

@@ -19,8 +19,9 @@ import (
 	"rule_engine/test/worker"
 )
 
-// patience is far longer than anything takes here, and bounds a test that waits in vain.
-const patience = 20 * time.Second
+// patience is far longer than anything takes here, and bounds a test that waits in vain. It is shorter than a lease and an
+// ack wait, whose ends would bring about what a test waits for.
+const patience = 40 * time.Second
 
 // A bundle is a system of one test's own, with a connection for each who talks to the database.
 type bundle struct {
@@ -32,7 +33,16 @@ type bundle struct {
 func setup(t *testing.T, opts ...postgres.Option) *bundle {
 	t.Helper()
 	t.Parallel()
-	return bundleOf(t, system.Run(t, opts...))
+	return begun(t, system.Run(t, opts...))
+}
+
+// begun is the bundle of a system that has just begun. Its sessions wait for a NATS server that stands still for a while
+// on a busy machine.
+func begun(t *testing.T, s *system.System) *bundle {
+	t.Helper()
+	b := bundleOf(t, s)
+	b.must(t, "UPDATE rule_nats_config SET connection_timeout_ms = 20000, publish_timeout_ms = 20000")
+	return b
 }
 
 func bundleOf(t *testing.T, s *system.System) *bundle {
@@ -44,12 +54,12 @@ func bundleOf(t *testing.T, s *system.System) *bundle {
 	}
 }
 
-// webhook registers a webhook that retries quickly.
+// webhook registers a webhook that retries quickly, and waits for an endpoint that stands still for a while.
 func (b *bundle) webhook(t *testing.T, name, mode string) int32 {
 	t.Helper()
 	id, err := b.Register(t.Context(), b.admin, name, mode)
 	require.NoError(t, err)
-	b.must(t, "UPDATE rule_webhooks SET retry_delay_ms = 50 WHERE webhook_id = $1", id)
+	b.must(t, "UPDATE rule_webhooks SET retry_delay_ms = 50, timeout_ms = 30000 WHERE webhook_id = $1", id)
 	return id
 }
 

@@ -44,11 +44,13 @@ func TestEachTryIsOneRequestAndOneRecordAcrossBreakerSIGTERMAndRestart(t *testin
 			b.Endpoint.Wait(t, atStop+1, patience)
 			require.NoError(t, b.Postgres.Restart())
 			b.reconnect(t)
-			b.Endpoint.Wait(t, len(b.Endpoint.Requests())+1, patience)
+			b.Endpoint.Wait(t, len(b.Endpoint.Requests())+1, 2*patience)
 			require.NoError(t, second.Stop())
 			back.Store(true)
 			b.worker(t, "CONSUMER_NAME=third")
 
+			// It may be a minute until the breaker lets the next one through.
+			require.Eventually(t, func() bool { return b.deliveredTo(t, id) == len(events) }, 4*patience, 50*time.Millisecond)
 			b.count(t, len(events), "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'delivered'")
 			b.settled(t)
 			b.count(t, len(b.Endpoint.Requests()), "SELECT count(*) FROM rule_webhook_attempts")

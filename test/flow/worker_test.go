@@ -3,6 +3,7 @@ package flow
 import (
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,14 +43,23 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 func TestSIGTERMGivesBackWhatIsNotDone(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
-	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 300 * time.Millisecond} })
+	asked, goOn := 0, make(chan struct{})
+	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer {
+		if asked++; asked <= 3 {
+			return endpoint.Answer{}
+		}
+		return endpoint.Answer{Until: goOn}
+	})
 	events := names("event", 20)
 	for _, event := range events {
 		published(t, b.application, id, event)
 	}
 	first := b.worker(t, "BATCH_SIZE=3", "CONSUMER_NAME=first")
 	b.Endpoint.Wait(t, 4, patience)
-	require.NoError(t, first.Stop())
+	require.NoError(t, first.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool { return strings.Contains(first.Log(), "stopping") }, patience, 10*time.Millisecond)
+	close(goOn)
+	require.NoError(t, first.Wait(patience))
 	atStop := len(b.Endpoint.Requests())
 	require.Less(t, atStop, len(events), "the first worker must not have been quicker than its end")
 
@@ -118,14 +128,14 @@ func (b *bundle) gaps(id string) []time.Duration {
 func TestAnEndpointThatHangsIsOneFailedTry(t *testing.T) {
 	b := setup(t)
 	id := b.webhook(t, "orders", "nats")
-	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 200 WHERE webhook_id = $1", id)
+	b.must(t, "UPDATE rule_webhooks SET timeout_ms = 8000 WHERE webhook_id = $1", id)
 	b.Endpoint.Script(endpoint.Answer{Hang: true}, endpoint.Answer{})
 	b.worker(t)
 	published(t, b.application, id, "slow")
 
 	b.arrived(t, "slow", "slow")
 	b.settled(t)
-	b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'again' AND status IS NULL AND error_message LIKE '%200 ms%'")
+	b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE outcome = 'again' AND status IS NULL AND error_message LIKE '%8000 ms%'")
 }
 
 func TestAWorkerStaysOutOfTheNetworkThatNobodyOpened(t *testing.T) {

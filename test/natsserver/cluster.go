@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rule_engine/test/port"
 )
 
 var (
@@ -25,6 +26,8 @@ const together = time.Minute
 // A Cluster is server processes with routes between them.
 type Cluster struct {
 	Members []*Process
+
+	routes []*port.Port
 }
 
 // RunCluster starts one for the length of a test.
@@ -44,14 +47,18 @@ func RunCluster(t testing.TB, size int) *Cluster {
 
 // StartCluster starts one, and returns when JetStream has a leader.
 func StartCluster(size int) (*Cluster, error) {
-	ports, err := freePorts(size)
-	if err != nil {
-		return nil, err
-	}
 	c := &Cluster{}
-	routes := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ports)), ","), "[]")
-	for i, port := range ports {
-		p, err := startProcess(current, Member{Name: fmt.Sprintf("n%d", i+1), Port: port, Routes: routes})
+	var routes []string
+	for range size {
+		route, err := port.Take()
+		if err != nil {
+			return nil, errors.Join(err, c.Remove())
+		}
+		c.routes = append(c.routes, route)
+		routes = append(routes, fmt.Sprint(route.Number))
+	}
+	for i, route := range c.routes {
+		p, err := startProcess(current, Member{Name: fmt.Sprintf("n%d", i+1), Port: route.Number, Routes: strings.Join(routes, ",")})
 		if err != nil {
 			return nil, errors.Join(err, c.Remove())
 		}
@@ -61,19 +68,6 @@ func StartCluster(size int) (*Cluster, error) {
 		return nil, errors.Join(err, c.Remove())
 	}
 	return c, nil
-}
-
-// freePorts holds all of them open at once, so that they differ.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		listen, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer listen.Close()
-		ports = append(ports, listen.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // URL lists all members.
@@ -90,6 +84,9 @@ func (c *Cluster) Remove() error {
 	var failed []error
 	for _, p := range c.Members {
 		failed = append(failed, p.Remove())
+	}
+	for _, route := range c.routes {
+		route.Free()
 	}
 	return errors.Join(failed...)
 }

@@ -7,12 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
+	"rule_engine/test/port"
 	"rule_engine/test/process"
 	"rule_engine/test/program"
 	"rule_engine/test/scratch"
@@ -25,6 +23,7 @@ type Process struct {
 
 	member  Member
 	program string
+	port    *port.Port
 	dir     *scratch.Dir
 	cmd     *exec.Cmd
 }
@@ -39,11 +38,11 @@ const (
 func StartProcess() (*Process, error) { return startProcess(current, Member{}) }
 
 func startProcess(program string, member Member) (*Process, error) {
-	dir, err := scratch.Make("nats")
+	dir, own, err := place()
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Port: server.RANDOM_PORT, Store: dir.Path, program: program, member: member, dir: dir}
+	p := &Process{Port: own.Number, Store: dir.Path, program: program, member: member, port: own, dir: dir}
 	if err := p.StartAgain(); err != nil {
 		return nil, errors.Join(err, p.Remove())
 	}
@@ -67,12 +66,10 @@ func (p *Process) StartAgain() error {
 		return err
 	}
 	p.cmd = cmd
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		return errors.Join(errNotReady, err)
 	}
-	_, err = fmt.Sscan(strings.TrimSpace(line), &p.Port)
-	return err
+	return nil
 }
 
 // Serve is the whole of test/cmd/natsserver: it runs a server until it is told to end, and prints
@@ -120,4 +117,7 @@ func (p *Process) end(signal syscall.Signal) error {
 }
 
 // Remove ends it and removes its store.
-func (p *Process) Remove() error { return errors.Join(p.Kill(), p.dir.Remove()) }
+func (p *Process) Remove() error {
+	defer p.port.Free()
+	return errors.Join(p.Kill(), p.dir.Remove())
+}

@@ -3,15 +3,15 @@ package natsserver
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"rule_engine/test/port"
 	"rule_engine/test/scratch"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 var errNotReady = errors.New("nats-server is not ready for connections")
 
@@ -20,6 +20,7 @@ type Server struct {
 	Port  int
 	Store string
 
+	port    *port.Port
 	dir     *scratch.Dir
 	change  []func(*server.Options)
 	running *server.Server
@@ -27,11 +28,11 @@ type Server struct {
 
 // Start starts a server; the functions may change its options first.
 func Start(change ...func(*server.Options)) (*Server, error) {
-	dir, err := scratch.Make("nats")
+	dir, own, err := place()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Port: server.RANDOM_PORT, Store: dir.Path, dir: dir, change: change}
+	s := &Server{Port: own.Number, Store: dir.Path, port: own, dir: dir, change: change}
 	if err := s.StartAgain(); err != nil {
 		return nil, errors.Join(err, s.Remove())
 	}
@@ -54,12 +55,21 @@ func (s *Server) StartAgain() error {
 		return errNotReady
 	}
 	s.running = running
-	// The address alone has the port that was free.
-	if s.Port == server.RANDOM_PORT {
-		url := running.ClientURL()
-		_, err = fmt.Sscan(url[strings.LastIndex(url, ":")+1:], &s.Port)
+	return nil
+}
+
+// place is what a server has to itself.
+func place() (*scratch.Dir, *port.Port, error) {
+	own, err := port.Take()
+	if err != nil {
+		return nil, nil, err
 	}
-	return err
+	dir, err := scratch.Make("nats")
+	if err != nil {
+		own.Free()
+		return nil, nil, err
+	}
+	return dir, own, nil
 }
 
 // standing are the options of every server.
@@ -91,5 +101,6 @@ func (s *Server) Stop() {
 // Remove stops the server and removes its store.
 func (s *Server) Remove() error {
 	s.Stop()
+	defer s.port.Free()
 	return s.dir.Remove()
 }

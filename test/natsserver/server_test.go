@@ -13,7 +13,7 @@ import (
 func publish(t *testing.T, url string) (uint64, error) {
 	t.Helper()
 	_, js := Connect(t, url)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,11 +13,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rule_engine/test/port"
 	"rule_engine/test/process"
 	"rule_engine/test/scratch"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // A Cluster is one data directory and, while it runs, its server.
 type Cluster struct {
@@ -28,6 +28,7 @@ type Cluster struct {
 	Log  string // the server's log file
 
 	dir    *scratch.Dir
+	port   *port.Port
 	socket socket
 	owner  owner
 	env    []string
@@ -59,7 +60,7 @@ func Start(opts ...Option) (*Cluster, error) {
 	}
 	err = c.fill(from, o.conf)
 	if err == nil {
-		err = c.startOnFreePort()
+		err = c.startOnPort()
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Remove())
@@ -115,27 +116,13 @@ func (c *Cluster) Socket() string { return c.socket.folder }
 // Pid is the postmaster's.
 func (c *Cluster) Pid() int { return c.server.Process.Pid }
 
-// startOnFreePort tries again where somebody took the port between our look and the start.
-func (c *Cluster) startOnFreePort() error {
-	var err error
-	for range 3 {
-		if c.Port, err = freePort(); err != nil {
-			return err
-		}
-		if err = c.launch(); err == nil || !strings.Contains(c.LogText(), "could not bind") {
-			return err
-		}
+// startOnPort starts it on a port that stays its own.
+func (c *Cluster) startOnPort() (err error) {
+	if c.port, err = port.Take(); err != nil {
+		return err
 	}
-	return err
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	c.Port = c.port.Number
+	return c.launch()
 }
 
 func (c *Cluster) launch() error {

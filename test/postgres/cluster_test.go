@@ -43,7 +43,7 @@ func TestARemovedClusterLeavesNothing(t *testing.T) {
 
 	require.NoError(t, c.Remove())
 	require.NoDirExists(t, c.Data)
-	require.Eventually(t, func() bool { return len(process.Below(c.Data)) == 0 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(process.Below(c.Data)) == 0 }, patience, 10*time.Millisecond)
 }
 
 func TestAKilledClustersSharedMemoryGoesWithItsFolder(t *testing.T) {

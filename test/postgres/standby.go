@@ -22,7 +22,7 @@ func (c *Cluster) startStandby() (*Cluster, error) {
 	}
 	err = c.copyTo(standby)
 	if err == nil {
-		err = standby.startOnFreePort()
+		err = standby.startOnPort()
 	}
 	if err != nil {
 		return nil, errors.Join(err, standby.Remove())

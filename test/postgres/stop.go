@@ -79,5 +79,8 @@ func (c *Cluster) Remove() error {
 	if c.end(syscall.SIGINT, 5*time.Second) != nil {
 		process.KillBelow(c.Data)
 	}
+	if c.port != nil {
+		defer c.port.Free()
+	}
 	return errors.Join(c.socket.remove(), c.dir.Remove())
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+const patience = 30 * time.Second
+
 var errNotFrozen = errors.New("the process did not stop at SIGSTOP")
 
 // Freeze sends SIGSTOP and returns when every thread stands: the signal alone lets threads on
@@ -18,7 +20,7 @@ func Freeze(pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if frozen(pid) {
 			return nil
 		}
@@ -34,7 +36,8 @@ func frozen(pid int) bool {
 			continue
 		}
 		// The state follows the command's name, which stands in brackets and may hold any character.
-		if end := bytes.LastIndexByte(stat, ')'); end+2 >= len(stat) || stat[end+2] != 'T' {
+		// One that has ended and is not reaped stands as well.
+		if end := bytes.LastIndexByte(stat, ')'); end+2 >= len(stat) || stat[end+2] != 'T' && stat[end+2] != 'Z' {
 			return false
 		}
 	}

@@ -43,7 +43,7 @@ func TestAChildDiesWithAKilledParent(t *testing.T) {
 
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
-	require.Eventually(t, func() bool { return gone(child) }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return gone(child) }, patience, 10*time.Millisecond)
 }
 
 // gone also holds for a zombie whose new parent takes its time.

@@ -18,7 +18,7 @@ import (
 	"rule_engine/test/scratch"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var errStillRuns = errors.New("the worker did not end in time and was killed")
 
