@@ -92,20 +92,14 @@ func TestWhilePostgresIsFrozenOrCutOffAWorkerHoldsWhatItFetchedAndSendsNothingTw
 			b := setup(t)
 			id := b.webhook(t, "orders", "nats")
 			line, env := b.databaseLine(t)
-			// It is in the midst of them until the harm is done.
-			answered, harmed := 0, make(chan struct{})
-			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer {
-				if answered++; answered <= 4 {
-					return endpoint.Answer{Delay: 100 * time.Millisecond}
-				}
-				return endpoint.Answer{Delay: 100 * time.Millisecond, Until: harmed}
-			})
-			w := b.worker(t, "BATCH_SIZE=2", env)
-			events := names("event", 20)
+			b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 100 * time.Millisecond} })
+			// It takes ten seconds over them.
+			events := names("event", 200)
 			for _, event := range events {
 				published(t, b.application, id, event)
 			}
-			b.Endpoint.Wait(t, 5, patience)
+			w := b.worker(t, "BATCH_SIZE=2", env)
+			b.Endpoint.Wait(t, 4, patience)
 			back := line.Heal
 			if harm == "frozen" {
 				back = b.freeze(t)
@@ -113,7 +107,6 @@ func TestWhilePostgresIsFrozenOrCutOffAWorkerHoldsWhatItFetchedAndSendsNothingTw
 				line.BlackHole()
 				back = func() { line.Heal(); line.Cut() }
 			}
-			close(harmed)
 			// It sends what it was given, and then nothing more, and fetches nothing more.
 			var sent int
 			still := 0
