@@ -34,7 +34,7 @@ func serve(port int, store string, end <-chan os.Signal) error {
 		return err
 	}
 	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		s.Shutdown()
 		return fmt.Errorf("not ready for connections")
 	}
