@@ -157,7 +157,7 @@ func TestNothingInAMessageChoosesWhereItGoes(t *testing.T) {
 func TestSIGTERMEndsAWorkerInTimeWhilePostgresAndNATSStandStill(t *testing.T) {
 	t.Parallel()
 	nats := natsserver.RunProcess(t)
-	b := bundleOf(t, system.RunWith(t, nats.URL()))
+	b := begun(t, system.RunWith(t, nats.URL()))
 	inStream, inQueue := b.webhook(t, "orders", "nats"), b.webhook(t, "bills", "queue")
 	b.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 100 * time.Millisecond} })
 	for _, event := range names("event", 200) {

@@ -24,7 +24,7 @@ func TestEventsThatNATSRefusesKeepNoOtherWebhooksWaitingForNATS(t *testing.T) {
 		}
 	})
 	as := func(user string) string { return strings.Replace(nats.URL(), "nats://", "nats://"+user+":p@", 1) }
-	b := bundleOf(t, system.RunWith(t, as("postgres")))
+	b := begun(t, system.RunWith(t, as("postgres")))
 	refused, taken := b.webhook(t, "refused", "nats"), b.webhook(t, "taken", "nats")
 	published(t, b.application, taken, "first") // makes the stream
 	b.must(t, "UPDATE rule_nats_config SET enabled = false")
