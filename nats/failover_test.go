@@ -8,15 +8,17 @@ import (
 )
 
 func TestAnEventWhoseServerGoesSilentIsAckedByAnotherWithinItsTime(t *testing.T) {
+	t.Parallel()
 	first, second := newFake(t), newFake(t)
-	with := func(connections int) func(*Config) {
+	with := func(connections int, in time.Duration) func(*Config) {
 		return func(c *Config) {
 			c.URLs = append(c.URLs, "nats://"+second.listen.Addr().String())
 			c.MaxConnections = connections
-			c.PublishTimeout = 500 * time.Millisecond
+			c.ConnectionTimeout, c.PublishTimeout = 2*time.Second, in
 		}
 	}
-	one, two := newTestPool(t, first, with(1)), newTestPool(t, first, with(2))
+	// Half of the time is gone when the silence is noticed.
+	one, two := newTestPool(t, first, with(1, 2*time.Second)), newTestPool(t, first, with(2, 10*time.Second))
 	for _, p := range []*Pool{one, two} {
 		require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	}
@@ -26,21 +28,22 @@ func TestAnEventWhoseServerGoesSilentIsAckedByAnotherWithinItsTime(t *testing.T)
 		require.Equal(t, Acked, outcome.Kind, "%+v", outcome)
 	}
 	require.Equal(t, Stats{Total: 1, Healthy: 1, Requests: 21}, two.Stats())
-	require.Eventually(t, func() bool { return first.open.Load() == 1 }, 2*time.Second, 5*time.Millisecond, "the silent one is closed")
+	require.Eventually(t, func() bool { return first.open.Load() == 1 }, patience, 5*time.Millisecond, "the silent one is closed")
 
 	require.Equal(t, Unknown, send(t, one, 1)[0].Kind, "with one connection it waits for the silent one")
 }
 
 func TestAConnectionThatAnswersInTheEndStaysWhenNoOtherComesAbout(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
-	p := newTestPool(t, f, func(c *Config) { c.MaxConnections = 2 })
+	p := newTestPool(t, f, brief, func(c *Config) { c.MaxConnections = 2 })
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	before := p.carrier()
 	f.mute.Store(true)
 	require.Equal(t, Unknown, send(t, p, 1)[0].Kind)
-	require.Equal(t, Rejected, send(t, p, 1)[0].Kind)
+	refusedAtOnce(t, p)
 	require.Same(t, before, p.carrier())
 	f.mute.Store(false)
 	f.cut()
-	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, patience, 10*time.Millisecond)
 }

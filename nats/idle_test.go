@@ -8,12 +8,13 @@ import (
 )
 
 func TestAPoolThatIsNotUsedClosesItsConnectionAndTheNextUseOpensOne(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
-	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond })
-	for range 3 {
+	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = 2 * time.Second })
+	for range 2 {
 		require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 		require.Equal(t, 1, p.Stats().Total)
-		require.Eventually(t, func() bool { return f.open.Load() == 0 }, 2*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return f.open.Load() == 0 }, patience, 5*time.Millisecond)
 		require.Equal(t, 0, p.Stats().Total)
 	}
 }
@@ -28,29 +29,28 @@ func TestAPublishThatBeginsAsItsPoolIsClosedForIdlenessIsAcked(t *testing.T) {
 }
 
 func TestAPoolIsNotClosedWhileItWaitsForAnAck(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
-	p := newTestPool(t, f, func(c *Config) {
-		c.IdleTimeout = 50 * time.Millisecond
-		c.PublishTimeout = 5 * time.Second
-	})
+	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = 2 * time.Second })
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	f.mute.Store(true)
-	time.AfterFunc(300*time.Millisecond, func() { f.mute.Store(false) })
 	done := make(chan []Outcome, 1)
 	p.Send([]Message{{Subject: "a", Header: map[string][]string{"Nats-Msg-Id": {"1"}}}}, func(outcomes []Outcome) { done <- outcomes })
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(3 * p.config.IdleTimeout / 2)
 	require.EqualValues(t, 1, f.open.Load())
 	require.Equal(t, 1, p.Stats().Total)
-	p.Close()
+	f.mute.Store(false)
+	f.cut()
 	<-done
 }
 
 func TestAPoolThatRestsForgetsWhatFailedWhileItsConnectionStood(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	p := newTestPool(t, f, func(c *Config) {
-		c.IdleTimeout = 200 * time.Millisecond
+		c.IdleTimeout = 5 * time.Second
 		c.MaxConnections = 2
-		c.ConnectionTimeout = 100 * time.Millisecond
+		c.ConnectionTimeout = 2 * time.Second
 	})
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	first := p.carrier()
@@ -61,24 +61,25 @@ func TestAPoolThatRestsForgetsWhatFailedWhileItsConnectionStood(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.attempt == nil
-	}, 2*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	f.mute.Store(false)
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	require.Same(t, first, p.carrier())
-	require.Eventually(t, func() bool { return f.open.Load() == 0 }, 2*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return f.open.Load() == 0 }, patience, 5*time.Millisecond)
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 }
 
 func TestAnIdlePoolKeepsAConnectionThatIsLostUntilItStandsAgain(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
-	p := newTestPool(t, f, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+	p := newTestPool(t, f, brief, func(c *Config) { c.IdleTimeout = 2 * time.Second })
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	f.mute.Store(true)
 	f.cut()
-	require.Eventually(t, func() bool { return !p.stands() }, 2*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !p.stands() }, patience, time.Millisecond)
 	time.Sleep(2 * p.config.IdleTimeout)
 	f.mute.Store(false)
-	require.Eventually(t, p.stands, 2*time.Second, time.Millisecond)
+	require.Eventually(t, p.stands, patience, time.Millisecond)
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
-	require.Eventually(t, func() bool { return f.open.Load() == 0 }, 2*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return f.open.Load() == 0 }, patience, 5*time.Millisecond)
 }

@@ -17,17 +17,18 @@ func TestThatTheClientGaveUpIsKnownHoweverOftenTheConnectionCameAndWent(t *testi
 	for range 12 {
 		before := l.conn.Stats().Reconnects
 		f.cut()
-		require.Eventually(t, func() bool { return l.conn.Stats().Reconnects > before }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return l.conn.Stats().Reconnects > before }, patience, time.Millisecond)
 		_ = l.conn.ForceReconnect()
 	}
 	l.conn.Close()
 	l.mu.Unlock()
-	require.Eventually(t, l.over.Load, 2*time.Second, 5*time.Millisecond)
-	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, 2*time.Second, 5*time.Millisecond, "another connection is opened")
+	require.Eventually(t, l.over.Load, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, patience, 5*time.Millisecond, "another connection is opened")
 }
 
 func TestAConnectionThatHadStoodIsSoonMadeAnewAndOneThatHadNotIsNotHammered(t *testing.T) {
-	const delay = 8 * time.Second
+	t.Parallel()
+	const delay = 10 * time.Second
 	f := newFake(t)
 	p := newTestPool(t, f, func(c *Config) { c.ReconnectDelay = delay })
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)

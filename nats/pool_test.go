@@ -10,11 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// patience is for a machine on which a goroutine may stand still for a long time.
+const patience = time.Minute
+
+// newTestPool makes a pool with time-outs that nothing runs into by being slow; brief is for tests that wait for one.
 func newTestPool(t *testing.T, f *fake, change ...func(*Config)) *Pool {
 	t.Helper()
 	config := Config{
 		URLs: []string{"nats://" + f.listen.Addr().String()}, AuthType: "none", JetStream: true, MaxReconnects: -1,
-		ConnectionTimeout: 300 * time.Millisecond, PublishTimeout: 300 * time.Millisecond, ReconnectDelay: 20 * time.Millisecond,
+		ConnectionTimeout: patience / 2, PublishTimeout: patience / 2, ReconnectDelay: 20 * time.Millisecond,
 	}
 	for _, f := range change {
 		f(&config)
@@ -22,6 +26,20 @@ func newTestPool(t *testing.T, f *fake, change ...func(*Config)) *Pool {
 	p := NewPool(config, "test", "source", nil)
 	t.Cleanup(p.Close)
 	return p
+}
+
+func brief(c *Config) { c.ConnectionTimeout, c.PublishTimeout = 2*time.Second, 2*time.Second }
+
+// refusedAtOnce sends a message whose outcome must be there when Send returns: nobody has waited for anything.
+func refusedAtOnce(t *testing.T, p *Pool) Outcome {
+	t.Helper()
+	var answered []Outcome // not guarded: only Send itself may write it
+	p.Send([]Message{{Subject: "a", Header: map[string][]string{"Nats-Msg-Id": {"0"}}, Data: []byte("{}")}},
+		func(outcomes []Outcome) { answered = outcomes })
+	require.Len(t, answered, 1)
+	require.Equal(t, Rejected, answered[0].Kind)
+	require.Equal(t, CodeAway, answered[0].Code)
+	return answered[0]
 }
 
 // send sends n messages as one batch and answers what became of them.
@@ -37,7 +55,7 @@ func send(t *testing.T, p *Pool, n int) []Outcome {
 	case outcomes := <-done:
 		require.Len(t, outcomes, n)
 		return outcomes
-	case <-time.After(2 * time.Second):
+	case <-time.After(patience):
 		require.Fail(t, "no outcomes")
 		return nil
 	}
@@ -45,7 +63,7 @@ func send(t *testing.T, p *Pool, n int) []Outcome {
 
 func TestABatchIsAckedOrGivenUpAndTheNextOneFailsAtOnce(t *testing.T) {
 	f := newFake(t)
-	p := newTestPool(t, f)
+	p := newTestPool(t, f, brief)
 	for _, outcome := range send(t, p, 200) {
 		require.Equal(t, Acked, outcome.Kind, "%+v", outcome)
 	}
@@ -54,27 +72,23 @@ func TestABatchIsAckedOrGivenUpAndTheNextOneFailsAtOnce(t *testing.T) {
 		require.Equal(t, Unknown, outcome.Kind)
 		require.Equal(t, CodeNoAnswer, outcome.Code)
 	}
-	began := time.Now()
-	require.Equal(t, Rejected, send(t, p, 1)[0].Kind)
-	require.Less(t, time.Since(began), 100*time.Millisecond)
+	refusedAtOnce(t, p)
 
 	f.mute.Store(false)
 	f.cut()
-	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return send(t, p, 1)[0].Kind == Acked }, patience, 10*time.Millisecond)
 }
 
 func TestASilentServerIsWaitedForOnce(t *testing.T) {
 	f := newFake(t)
 	f.mute.Store(true)
-	p := newTestPool(t, f)
+	p := newTestPool(t, f, func(c *Config) { c.ConnectionTimeout = 300 * time.Millisecond })
 	began := time.Now()
 	require.Equal(t, CodeAway, send(t, p, 1)[0].Code)
 	require.GreaterOrEqual(t, time.Since(began), 250*time.Millisecond)
-	began = time.Now()
 	for range 20 {
-		require.Equal(t, CodeAway, send(t, p, 1)[0].Code)
+		refusedAtOnce(t, p)
 	}
-	require.Less(t, time.Since(began), 200*time.Millisecond)
 }
 
 func TestAKnownOutageIsAnsweredWithoutAnotherGoroutine(t *testing.T) {
@@ -83,7 +97,7 @@ func TestAKnownOutageIsAnsweredWithoutAnotherGoroutine(t *testing.T) {
 	require.Equal(t, Acked, send(t, p, 1)[0].Kind)
 	require.NoError(t, f.listen.Close())
 	f.cut()
-	require.Eventually(t, func() bool { return !p.stands() }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !p.stands() }, patience, time.Millisecond)
 	var answered []Outcome // not guarded: only Send itself may write it
 	p.Send(make([]Message, 2), func(outcomes []Outcome) { answered = outcomes })
 	require.Len(t, answered, 2)
