@@ -82,6 +82,8 @@ func standing(port int, store string) *server.Options {
 		StoreDir:   store,
 		NoLog:      true,
 		NoSigs:     true,
+		// A client that stood still meanwhile is no stranger.
+		AuthTimeout: patience.Seconds(),
 	}
 }
 

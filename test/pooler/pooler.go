@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +16,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rule_engine/test/port"
 	"rule_engine/test/postgres"
 	"rule_engine/test/process"
 	"rule_engine/test/scratch"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // A Pooler runs for the length of a test.
 type Pooler struct {
@@ -38,12 +38,9 @@ func Run(t testing.TB, c *postgres.Cluster, database string, size int, logins ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := port.Run(t)
 	dir := scratch.For(t, "pgbouncer")
-	p := &Pooler{Port: port, database: database, log: filepath.Join(dir, "log")}
+	p := &Pooler{Port: held.Number, database: database, log: filepath.Join(dir, "log")}
 	var users strings.Builder
 	for _, login := range logins {
 		fmt.Fprintf(&users, "%q \"\"\n", login)
@@ -64,7 +61,7 @@ default_pool_size = %[6]d
 max_client_conn = 500
 server_reset_query = DISCARD ALL
 server_reset_query_always = 1
-`, database, c.Socket(), c.Port, port, dir, size)), 0o644))
+`, database, c.Socket(), c.Port, held.Number, dir, size)), 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,15 +98,6 @@ func find() (string, error) {
 		}
 	}
 	return "", errors.New("there is no pgbouncer here: scripts/need pgbouncer installs it")
-}
-
-func freePort() (int, error) {
-	listen, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listen.Close()
-	return listen.Addr().(*net.TCPAddr).Port, nil
 }
 
 func (p *Pooler) waitUntilReady(t testing.TB, login string) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"testing"
 )
 
 const (
@@ -44,3 +45,17 @@ func Take() (*Port, error) {
 
 // Free gives it back; a second time does nothing.
 func (p *Port) Free() { _ = p.name.Close() }
+
+// Run takes one for the length of a test: nobody listens there until the test lets somebody.
+func Run(t testing.TB) *Port {
+	t.Helper()
+	p, err := Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Free)
+	return p
+}
+
+// Addr is its host and port.
+func (p *Port) Addr() string { return fmt.Sprintf("127.0.0.1:%d", p.Number) }

@@ -60,7 +60,8 @@ func (c *Cluster) StartAgain() error {
 		before := len(c.LogText())
 		err := c.launch()
 		said := c.LogText()[before:]
-		if err == nil || time.Now().After(deadline) || !strings.Contains(said, "still in use") {
+		taken := strings.Contains(said, "still in use") || strings.Contains(said, "could not bind")
+		if err == nil || time.Now().After(deadline) || !taken {
 			return err
 		}
 	}

@@ -49,7 +49,8 @@ func create(folder, what string) (*Dir, error) {
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err == nil {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		// Waits, for a sweeper that has just found it may hold it for a moment.
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
 	}
 	if err == nil {
 		err = os.Chmod(path, 0o755)
@@ -83,7 +84,7 @@ func (d *Dir) Remove() error {
 
 func remove(path string) error {
 	// Waits because a killed process still writes for a moment.
-	for deadline := time.Now().Add(5 * time.Second); process.KillBelow(path) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); process.KillBelow(path) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return os.RemoveAll(path)
@@ -109,5 +110,5 @@ func sweepNow(folder string) {
 // settled is false in the moment between a lock file's creation and its lock.
 func settled(lock *os.File) bool {
 	info, err := lock.Stat()
-	return err == nil && time.Since(info.ModTime()) > 10*time.Second
+	return err == nil && time.Since(info.ModTime()) > time.Minute
 }

@@ -19,7 +19,7 @@ func TestAFolderWithoutAnOwnerIsSweptUp(t *testing.T) {
 	newborn, err := Make("newborn")
 	require.NoError(t, err)
 	require.NoError(t, newborn.lock.Close())
-	long := time.Now().Add(-time.Minute)
+	long := time.Now().Add(-time.Hour)
 	for _, dir := range []*Dir{owned, orphan} {
 		require.NoError(t, os.Chtimes(filepath.Join(dir.Path, lockName), long, long))
 	}
