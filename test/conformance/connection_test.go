@@ -7,17 +7,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"rule_engine/test/port"
 )
 
 func TestARefusedConnectionIsAFailure(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	got := aHook(t, "http://"+l.Addr().String()+"/hunter2").once()
+	nobody := port.Run(t).Addr()
+	got := aHook(t, "http://"+nobody+"/hunter2").once()
 	require.Nil(t, got.Status)
 	require.Equal(t, "again", got.Outcome)
-	require.Contains(t, got.error(), l.Addr().String())
+	require.Contains(t, got.error(), nobody)
 	require.NotContains(t, got.error(), "hunter2")
 }
 

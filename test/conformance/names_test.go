@@ -103,17 +103,23 @@ func TestANameThatChangesBetweenLookUpsLeadsNowhereInside(t *testing.T) {
 		}
 		return addresses(inner)
 	})
-	h := aHook(t, to(name), "max_retries = 0")
+	h := aHook(t, to(name), "max_retries = 0", aLongTimeout)
+	delivered := 0
 	for n := range 6 {
+		before := shared.names.Asked(name)
 		h.publish(fmt.Sprint("event-", n), aBody)
 		got := h.tries(n + 1)[n]
-		if n%2 == 0 {
-			require.Equal(t, "delivered", got.Outcome, got.error())
+		// A question whose answer was late is put again, and either answer may be taken then.
+		late := shared.names.Asked(name) > before+1
+		if got.Outcome == "delivered" {
+			require.True(t, late || before%2 == 0)
+			delivered++
 		} else {
+			require.True(t, late || before%2 == 1, got.error())
 			refused(t, got)
 		}
 	}
-	require.Len(t, s.got(), 3)
+	require.Len(t, s.got(), delivered)
 	require.Zero(t, shared.inside.reached.Load())
 }
 
@@ -144,9 +150,9 @@ func TestTheDeadlineSpansALookUp(t *testing.T) {
 	t.Run("silent", func(t *testing.T) {
 		t.Parallel()
 		name, s := aName(t, func(int, netip.Addr) resolver.Answer { return resolver.Answer{Silent: true} })
-		got := aHook(t, to(name), "timeout_ms = 400").once()
-		require.Equal(t, "no whole answer within 400 ms", got.error())
-		require.Less(t, got.Duration, 2500.0)
+		got := aHook(t, to(name), aShortTimeout).once()
+		require.Equal(t, tooLate, got.error())
+		require.Less(t, got.Duration, soon)
 		require.Zero(t, s.connections.Load())
 	})
 }
@@ -172,7 +178,7 @@ func TestNamesThatAreNotAnsweredHoldUpNoOther(t *testing.T) {
 	require.Eventually(t, func() bool { return everAsked() > 0 }, patience, 10*time.Millisecond)
 	for range 5 {
 		name, _ := aName(t, func(_ int, outer netip.Addr) resolver.Answer { return addresses(outer) })
-		got := aHook(t, to(name), "timeout_ms = 3000").once()
+		got := aHook(t, to(name), "timeout_ms = 9000").once()
 		require.Equal(t, "delivered", got.Outcome, got.error())
 	}
 	require.Eventually(t, func() bool { return everAsked() == dead }, patience, 10*time.Millisecond)
@@ -182,13 +188,11 @@ func TestEventsThatWaitForOneNameAskForItOnce(t *testing.T) {
 	t.Parallel()
 	const events = 8
 	all := make(chan struct{})
-	var questions atomic.Int32
 	name, _ := aName(t, func(_ int, outer netip.Addr) resolver.Answer {
-		questions.Add(1)
 		<-all
 		return addresses(outer)
 	})
-	h := aHook(t, to(name), "timeout_ms = 15000")
+	h := aHook(t, to(name), aLongTimeout)
 	for e := range events {
 		h.publish(fmt.Sprint("event-", e), aBody)
 	}
@@ -203,5 +207,5 @@ func TestEventsThatWaitForOneNameAskForItOnce(t *testing.T) {
 		require.Equal(t, "delivered", got.Outcome, got.error())
 	}
 	// One that is not answered is put again, seconds later.
-	require.Less(t, questions.Load(), int32(events)/2)
+	require.Less(t, shared.names.Asked(name), events/2)
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // patience is far longer than anything takes here, and bounds a test that waits in vain.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // shared is what the tests share, for as long as the package's tests run.
 var shared struct {
@@ -136,6 +136,20 @@ type hook struct {
 	in *session
 	id int32
 }
+
+// Where a test is about an end by itself, a try's time is far longer than a worker may stand still, and the end comes long
+// before it: long leaves room for both. Where it is about the deadline, short is long enough to get a request out.
+const (
+	long  = 4 * soon
+	soon  = 15000.0 // ms
+	short = 2000.0
+)
+
+var (
+	aLongTimeout  = fmt.Sprintf("timeout_ms = %d", int(long))
+	aShortTimeout = fmt.Sprintf("timeout_ms = %d", int(short))
+	tooLate       = fmt.Sprintf("no whole answer within %d ms", int(short))
+)
 
 // aHook registers a webhook that waits for ten minutes before it tries again; set changes its columns.
 // Workers see all of it or nothing.

@@ -148,11 +148,11 @@ func TestWhatIsNoStatusLineIsAFailure(t *testing.T) {
 				answer = hangs(text) // nothing but what it says ends the try
 			}
 			s := serve(t, answer)
-			got := aHook(t, s.url).once()
+			got := aHook(t, s.url, aLongTimeout).once()
 			require.Nil(t, got.Status)
 			require.Equal(t, "again", got.Outcome)
 			require.NotEmpty(t, got.error())
-			require.Less(t, got.Duration, 2000.0, got.error())
+			require.Less(t, got.Duration, soon, got.error())
 			require.Len(t, s.got(), 1)
 		})
 	}

@@ -89,9 +89,9 @@ func TestTheDeadlineSpansAHandshakeThatStalls(t *testing.T) {
 		defer close(ended)
 		_, _ = io.Copy(io.Discard, c)
 	})
-	got := aHook(t, url, "timeout_ms = 400").once()
-	require.Equal(t, "no whole answer within 400 ms", got.error())
-	require.Less(t, got.Duration, 2500.0)
+	got := aHook(t, url, aShortTimeout).once()
+	require.Equal(t, tooLate, got.error())
+	require.Less(t, got.Duration, soon)
 	await(t, ended)
 }
 

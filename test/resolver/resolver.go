@@ -97,6 +97,13 @@ func (r *Resolver) Set(name string, answer func(asked int) Answer) {
 	r.names[name] = answer
 }
 
+// Asked counts the questions for a name's IPv4 addresses.
+func (r *Resolver) Asked(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked[name]
+}
+
 func serve(conn net.PacketConn, reply func(question []byte) []byte) {
 	question := make([]byte, 1500)
 	for {
