@@ -17,7 +17,7 @@ import (
 var loopback = guard{[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
 func to(url string, change ...func(*endpointRow)) *endpoint {
-	row := endpointRow{webhookID: 7, name: "orders", url: url, method: "POST", headers: "{}", timeoutMS: 5000}
+	row := endpointRow{webhookID: 7, name: "orders", url: url, method: "POST", headers: "{}", timeoutMS: 60000}
 	for _, c := range change {
 		c(&row)
 	}
@@ -97,7 +97,7 @@ func TestWhatCannotBecomeARequestFailsWithoutShowingItsURL(t *testing.T) {
 		"connect": {url: "http://127.0.0.1:1/hunter2", method: "POST"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			row.timeoutMS = 1000
+			row.timeoutMS = 60000
 			o := try(t, newSender(1, loopback, nil), newEndpoint(row))
 			require.Equal(t, "failed", o.result)
 			require.NotEmpty(t, o.err)

@@ -12,10 +12,19 @@ import (
 func TestALeaseIsCountedFromBeforeTheCallAndEndsForGoodWhenLost(t *testing.T) {
 	e := &event{}
 	require.Negative(t, e.left(), "an event without a lease is not sent")
-	e.leased(time.Now().Add(-time.Second), 3*time.Second)
-	require.InDelta(t, 2*time.Second, e.left(), float64(100*time.Millisecond))
-	e.renewed(time.Now(), 5*time.Second)
-	require.InDelta(t, 5*time.Second, e.left(), float64(100*time.Millisecond))
+	ends := func(at time.Time) {
+		t.Helper()
+		most := time.Until(at)
+		left := e.left()
+		require.LessOrEqual(t, left, most)
+		require.GreaterOrEqual(t, left, time.Until(at))
+	}
+	now := time.Now()
+	e.leased(now.Add(-time.Second), 3*time.Second)
+	ends(now.Add(2 * time.Second))
+	now = time.Now()
+	e.renewed(now, 5*time.Second)
+	ends(now.Add(5 * time.Second))
 	e.unlease()
 	e.renewed(time.Now(), 5*time.Second)
 	require.Negative(t, e.left())

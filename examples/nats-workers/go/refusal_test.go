@@ -37,7 +37,7 @@ func TestNoTLSIsARefusalOnlyWhereItIsAskedForAndNoOtherServerIsAway(t *testing.T
 		if len(ports) > 1 {
 			url = fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d", ports[0], ports[1])
 		}
-		_, err := pgx.Connect(t.Context(), url+" connect_timeout=5 user=u dbname=d sslmode="+mode)
+		_, err := pgx.Connect(t.Context(), url+" connect_timeout=60 user=u dbname=d sslmode="+mode)
 		require.Error(t, err)
 		return (&config{}).refusal(err)
 	}
@@ -52,7 +52,7 @@ func TestNoTLSIsARefusalOnlyWhereItIsAskedForAndNoOtherServerIsAway(t *testing.T
 func TestAnErrorOfTheServerWithoutASQLSTATEProvesNothing(t *testing.T) {
 	message := "SFATAL\x00Mtoo many clients\x00\x00"
 	port := answering(t, "E\x00\x00\x00"+string(rune(len(message)+4))+message)
-	_, err := pgx.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d connect_timeout=5 user=u dbname=d sslmode=disable", port))
+	_, err := pgx.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d connect_timeout=60 user=u dbname=d sslmode=disable", port))
 	require.ErrorContains(t, err, "too many clients")
 	require.NoError(t, (&config{}).refusal(err))
 	require.False(t, atFault(err))

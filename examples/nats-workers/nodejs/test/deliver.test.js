@@ -43,7 +43,7 @@ async function server(t, respond) {
 
 /** @param {string} url @param {object} [row] */
 const endpoint = (url, row) =>
-  newEndpoint({ webhookID: 1, name: "n", url, method: "POST", headers: "", timeout: 1000, secrets: [], enabled: true,
+  newEndpoint({ webhookID: 1, name: "n", url, method: "POST", headers: "", timeout: 60_000, secrets: [], enabled: true,
     deleted: false, ...row });
 
 const event = () => new Event({ webhookID: 1, messageID: "m-1", body: Buffer.from('{"n": 9223372036854775808}'), trace: "t" });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Ended, sleep } from "../context.js";
+import { Ended } from "../context.js";
 import { mostLoad } from "../load.js";
 import { mostAside, patience, Siding } from "../siding.js";
 import { brisk, remembered, resized, smallWindow, Windows } from "../window.js";
@@ -18,6 +18,18 @@ function ended(ms) {
   const c = new AbortController();
   setTimeout(() => c.abort(), ms);
   return c.signal;
+}
+
+/** Time that passes when the test says so. @param {import("node:test").TestContext} t */
+function clock(t) {
+  let now = 1000;
+  t.mock.method(performance, "now", () => now);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  return async (/** @type {number} */ ms) => {
+    now += ms;
+    t.mock.timers.tick(ms);
+    await new Promise((resolve) => { setImmediate(resolve); });
+  };
 }
 
 test("a window grows and shrinks as in every language", () => {
@@ -153,7 +165,8 @@ test("a window is forgotten a while after its last event", async () => {
   assert.equal(s.byID.get(1)?.size, smallWindow);
 });
 
-test("messages are too many once the largest window has been full for long, unless answers are brisk", async () => {
+test("messages are too many once the largest window has been full for long, unless answers are brisk", async (t) => {
+  const pass = clock(t);
   const s = windowsOf(smallWindow);
   const answers = /** @type {const} */ ([[1, { ...quick, duration: brisk }], [2, { ...quick, duration: brisk - 1 }]]);
   for (const [id] of answers) {
@@ -161,7 +174,7 @@ test("messages are too many once the largest window has been full for long, unle
     void s.enter(signal, id, kept);
   }
   // Each goes soon: another one waits by then.
-  for (const began = performance.now(); performance.now() - began < 1000 + patience; await sleep(signal, patience / 5)) {
+  for (const began = performance.now(); performance.now() - began < 1000 + patience; await pass(patience / 5)) {
     for (const [id, o] of answers) {
       void s.enter(signal, id, kept);
       s.leave(id, o);
@@ -172,37 +185,42 @@ test("messages are too many once the largest window has been full for long, unle
   assert.equal(await s.take(signal, 1), false);
 });
 
-test("an event that waits for the database frees its slot while there is room aside", async () => {
+test("an event that waits for the database frees its slot while there is room aside", async (t) => {
+  const pass = clock(t);
   const s = sidingOf(1);
   /** @type {number[]} */
   const freed = [];
   const first = s.shunt(0, () => freed.push(1));
   const second = s.shunt(0, () => freed.push(2));
-  await sleep(signal, 2 * patience);
+  await pass(2 * patience);
   assert.deepEqual(freed, [1]);
   first();
   second();
   const third = s.shunt(0, () => freed.push(3));
-  await sleep(signal, 2 * patience);
+  await pass(2 * patience);
   assert.deepEqual(freed, [1, 3]);
   third();
   assert.equal(s.taken, 0);
 });
 
-/** Has so many messages in hand whose requests nobody answers, and frees their slots. @param {Windows} s @param {number} id @param {number} n */
-async function hang(s, id, n) {
+/**
+ * Has so many messages in hand whose requests nobody answers, and frees their slots.
+ * @param {(ms: number) => Promise<void>} pass @param {Windows} s @param {number} id @param {number} n
+ */
+async function hang(pass, s, id, n) {
   for (; n > 0; n--) {
     assert.equal(await s.take(signal, id), true);
     s.shunt(id, 0, () => {});
   }
-  await sleep(signal, 1.2 * patience);
+  await pass(1.2 * patience);
 }
 
-test("the more endpoints hang the fewer events of each are in hand", async () => {
+test("the more endpoints hang the fewer events of each are in hand", async (t) => {
+  const pass = clock(t);
   const s = windowsOf(64, sidingOf(40));
   assert.deepEqual(s.rooms(), { "": 16 });
   for (const [id, takes] of [[1, 16], [2, 12], [3, 6], [4, 3], [5, 1], [6, 1], [7, 1]]) {
-    await hang(s, id, takes);
+    await hang(pass, s, id, takes);
     assert.equal(await s.take(signal, id), false, `of endpoint ${id}`);
     assert.equal(s.rooms()[id], 0);
   }
@@ -210,19 +228,20 @@ test("the more endpoints hang the fewer events of each are in hand", async () =>
   assert.equal(s.siding.taken, 40);
 });
 
-test("an endpoint that answers keeps its window where many hang", async () => {
+test("an endpoint that answers keeps its window where many hang", async (t) => {
+  const pass = clock(t);
   const s = windowsOf(64, sidingOf(1));
-  for (const id of [1, 2, 3]) await hang(s, id, 1);
+  for (const id of [1, 2, 3]) await hang(pass, s, id, 1);
   assert.equal(await s.take(signal, 4), true);
   let came = false;
   const come = s.take(signal, 4).then((may) => (came = may));
-  await sleep(signal, patience / 10);
+  await pass(patience / 10);
   assert.equal(came, false, "it has answered nothing yet");
   assert.equal(await s.enter(signal, 4, kept), true);
   s.leave(4, { ...quick, duration: patience / 10 });
   assert.equal(await come, true);
   assert.equal(s.rooms()[4], 16, "its window has grown by one");
-  await hang(s, 4, 16);
+  await hang(pass, s, 4, 16);
   assert.equal(await s.take(signal, 4), false, "that is all");
 });
 
