@@ -61,7 +61,18 @@ func Connect(t testing.TB, url string) (*nats.Conn, jetstream.JetStream) {
 // Connections are those that the server has now.
 func (s *Server) Connections(t testing.TB) []*server.ConnInfo {
 	t.Helper()
-	seen, err := s.running.Connz(&server.ConnzOptions{Username: true})
+	return s.connections(t, server.ConnOpen)
+}
+
+// Ended are those that have ended.
+func (s *Server) Ended(t testing.TB) []*server.ConnInfo {
+	t.Helper()
+	return s.connections(t, server.ConnClosed)
+}
+
+func (s *Server) connections(t testing.TB, state server.ConnState) []*server.ConnInfo {
+	t.Helper()
+	seen, err := s.running.Connz(&server.ConnzOptions{Username: true, State: state})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func denying(publish, subscribe []string) func(*server.Options) {
 func setupDenied(t *testing.T, publish, subscribe []string) *bundle {
 	t.Helper()
 	b := setup(t, denying(publish, subscribe))
-	b.set(t, "auth_type = 'userpass', auth_user = 'all', auth_password = 'all', publish_timeout_ms = 5000")
+	b.set(t, "auth_type = 'userpass', auth_user = 'all', auth_password = 'all'")
 	require.Equal(t, true, b.json(t, "SELECT rule_nats_init()")["success"])
 	b.set(t, "auth_user = 'events', auth_password = 'events'")
 	return b
@@ -82,7 +82,7 @@ func TestHealthSaysWhatTheAccountMayNotAsk(t *testing.T) {
 
 func TestAStreamThatTheAccountMayNotMake(t *testing.T) {
 	b := setup(t, denying([]string{"$JS.API.STREAM.CREATE.>"}, nil))
-	b.set(t, "auth_type = 'userpass', auth_user = 'events', auth_password = 'events', publish_timeout_ms = 5000")
+	b.set(t, "auth_type = 'userpass', auth_user = 'events', auth_password = 'events'")
 	b.refusedPublish(t, "no_stream", "could not be made: permission denied")
 	init := b.json(t, "SELECT rule_nats_init()")
 	require.Equal(t, false, init["success"])
@@ -94,7 +94,7 @@ func TestAServerWithAllItsConnectionsTaken(t *testing.T) {
 	other, _ := natsserver.Connect(t, b.nats.URL())
 	b.refused(t, "nats_away", "maximum connections exceeded")
 	other.Close()
-	require.Eventually(t, func() bool { return b.publish(t)["success"] == true }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return b.publish(t)["success"] == true }, patience, 50*time.Millisecond)
 }
 
 func TestAPayloadOverTheServersLimitIsAnError(t *testing.T) {
@@ -120,7 +120,8 @@ func TestThePermissionsThatTheDocumentationNamesAreEnough(t *testing.T) {
 		}}}
 	})
 	line := proxy.Run(t, b.nats.URL())
-	b.set(t, "auth_type = 'userpass', auth_user = 'events', auth_password = 'events', nats_url = $1", line.URL())
+	// A message is sent again after half of its time.
+	b.set(t, "auth_type = 'userpass', auth_user = 'events', auth_password = 'events', nats_url = $1, publish_timeout_ms = 10000", line.URL())
 	b.works(t)
 	b.exec(t, "UPDATE rule_nats_streams SET max_messages = 100")
 	init := b.json(t, "SELECT rule_nats_init()")

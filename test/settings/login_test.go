@@ -143,7 +143,7 @@ func TestACredentialsFile(t *testing.T) {
 func TestCredentialsThatExpireInASessionAreReadAgain(t *testing.T) {
 	o := newOperator(t)
 	b := setup(t, o.options)
-	held, _ := o.credentials(t, 2*time.Second)
+	held, _ := o.credentials(t, 10*time.Second)
 	path := file(t, "user.creds", held)
 	b.set(t, "auth_type = 'credentials', auth_credentials_file = $1, reconnect_delay_ms = 100", path)
 	b.works(t)
@@ -151,10 +151,10 @@ func TestCredentialsThatExpireInASessionAreReadAgain(t *testing.T) {
 	require.Eventually(t, func() bool {
 		answer = b.publish(t)
 		return answer["success"] == false && answer["error_code"] == "configuration"
-	}, 10*time.Second, 50*time.Millisecond, "the last answer: %v", answer)
+	}, patience, 50*time.Millisecond, "the last answer: %v", answer)
 	require.Contains(t, answer["error"], "auth_credentials_file")
 
 	held, _ = o.credentials(t, time.Hour)
 	require.NoError(t, os.WriteFile(path, held, 0o644))
-	require.Eventually(t, func() bool { return b.publish(t)["success"] == true }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return b.publish(t)["success"] == true }, patience, 50*time.Millisecond)
 }

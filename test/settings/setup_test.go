@@ -17,8 +17,13 @@ import (
 	"rule_engine/test/postgres"
 )
 
-// quick is within what a wrong setting is answered, far below the connection time-out of these tests.
-const quick = time.Second
+// ample is the time-out that nothing runs into by being slow, and quick is within what is answered without waiting for one.
+const (
+	ample = time.Minute
+	quick = ample / 2
+	// patience is for a machine on which a process may stand still for a long time.
+	patience = time.Minute
+)
 
 var cluster *postgres.Cluster
 
@@ -41,7 +46,7 @@ func setup(t *testing.T, change ...func(*server.Options)) *bundle {
 	require.NoError(t, err)
 	b.conn = cluster.Connect(t, b.database, "postgres")
 	b.exec(t, "CREATE EXTENSION rule_engine")
-	b.set(t, "nats_url = $1, connection_timeout_ms = 5000", b.nats.URL())
+	b.set(t, "nats_url = $1, connection_timeout_ms = $2, publish_timeout_ms = $2", b.nats.URL(), ample.Milliseconds())
 	b.exec(t, "SELECT rule_webhook_register('orders', 'https://example.com/')")
 	b.exec(t, "SELECT rule_webhook_enable_nats(1, p_publish_mode => 'nats')")
 	b.webhook = 1
