@@ -29,6 +29,13 @@ func (b *bundle) copied(t *testing.T) {
 	t.Helper()
 	require.NoError(t, b.admin.Close(t.Context()))
 	root := cluster.Connect(t, "postgres", "postgres")
+	// A session that was closed is there until its backend has ended.
+	require.Eventually(t, func() bool {
+		var left int
+		require.NoError(t, root.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'",
+			b.database).Scan(&left))
+		return left == 0
+	}, patience, 10*time.Millisecond)
 	exec(t, root, "CREATE DATABASE copy_"+b.database+" TEMPLATE "+b.database)
 	b.database = "copy_" + b.database
 	b.admin = b.session(t)

@@ -3,7 +3,6 @@ package publish
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -73,7 +72,7 @@ func TestInModeBothTheStreamsCopyOfAnEventIsEnoughWhereTheQueueIsFull(t *testing
 
 	received := b.endpoint(t)
 	b.worker(t)
-	received.Wait(t, 3, 10*time.Second)
+	received.Wait(t, 3, patience)
 	b.becomes(t, 2, "SELECT count(*) FROM rule_webhook_receipts WHERE state = 'done'")
 	require.Len(t, received.Requests(), 3)
 }

@@ -31,6 +31,8 @@ func TestAnEventWhoseAckWasLostIsStoredOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, line := setupLine(t)
+			// What was dropped is sent again after half of it.
+			exec(t, b.admin, "UPDATE rule_nats_config SET publish_timeout_ms = 10000")
 			conn := b.session(t)
 			b.publish(t, conn, nil)
 			for i, id := range []any{nil, "named"} {
@@ -47,6 +49,7 @@ func TestAnEventWhoseAckWasLostIsStoredOnce(t *testing.T) {
 
 func TestAnIDThatARolledBackPublishTookIsSentAgainAlsoWhenAnAckIsLost(t *testing.T) {
 	b, line := setupLine(t)
+	exec(t, b.admin, "UPDATE rule_nats_config SET publish_timeout_ms = 10000")
 	conn := b.session(t)
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)

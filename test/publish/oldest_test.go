@@ -46,14 +46,14 @@ func TestTheOldestServerDoesAllOfItAndInitNamesWhatItLacks(t *testing.T) {
 
 	endpoint := b.endpoint(t)
 	b.worker(t)
-	endpoint.Await(1, 20*time.Second)
-	require.Eventually(t, func() bool { return b.stored(t) == 0 }, 20*time.Second, 50*time.Millisecond)
+	endpoint.Await(1, patience)
+	require.Eventually(t, func() bool { return b.stored(t) == 0 }, patience, 50*time.Millisecond)
 
-	require.NoError(t, b.nats.Kill())
+	b.killed(t, conn)
 	require.Equal(t, "nats_away", b.publish(t, conn, "meanwhile")["error_code"])
 	require.NoError(t, b.nats.StartAgain())
-	got := endpoint.Await(2, 20*time.Second)
+	got := endpoint.Await(2, patience)
 	require.Len(t, got, 2)
 	require.ElementsMatch(t, []string{"event", "meanwhile"}, []string{got[0].ID(), got[1].ID()})
-	require.Eventually(t, func() bool { return b.stored(t) == 0 }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return b.stored(t) == 0 }, patience, 50*time.Millisecond)
 }

@@ -16,10 +16,11 @@ import (
 type socket struct {
 	local, remote int // ports
 	unread        int // bytes
+	established   bool
 	inode         string
 }
 
-// sockets are the established ones of this machine.
+// sockets are those of this machine.
 func sockets(t *testing.T) []socket {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")
@@ -28,7 +29,7 @@ func sockets(t *testing.T) []socket {
 	for line := range strings.Lines(string(table)) {
 		// sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode
 		f := strings.Fields(line)
-		if len(f) < 10 || f[3] != "01" {
+		if len(f) < 10 || f[1] == "local_address" {
 			continue
 		}
 		hex := func(s string) int {
@@ -36,7 +37,7 @@ func sockets(t *testing.T) []socket {
 			require.NoError(t, err)
 			return int(n)
 		}
-		all = append(all, socket{local: hex(f[1]), remote: hex(f[2]), unread: hex(f[4]), inode: f[9]})
+		all = append(all, socket{local: hex(f[1]), remote: hex(f[2]), unread: hex(f[4]), established: f[3] == "01", inode: f[9]})
 	}
 	return all
 }
@@ -45,7 +46,7 @@ func sockets(t *testing.T) []socket {
 func unread(t *testing.T, port int) (n int) {
 	t.Helper()
 	for _, s := range sockets(t) {
-		if s.local == port {
+		if s.local == port && s.established {
 			n += s.unread
 		}
 	}
@@ -54,6 +55,22 @@ func unread(t *testing.T, port int) (n int) {
 
 // connections counts those of a process to a port.
 func connections(t *testing.T, pid uint32, port int) (n int) {
+	t.Helper()
+	for _, s := range socketsTo(t, pid, port) {
+		if s.established {
+			n++
+		}
+	}
+	return n
+}
+
+// held counts the sockets of a process to a port, also those that the other side has closed.
+func held(t *testing.T, pid uint32, port int) int {
+	t.Helper()
+	return len(socketsTo(t, pid, port))
+}
+
+func socketsTo(t *testing.T, pid uint32, port int) (all []socket) {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	require.NoError(t, err)
@@ -66,10 +83,10 @@ func connections(t *testing.T, pid uint32, port int) (n int) {
 	}
 	for _, s := range sockets(t) {
 		if s.remote == port && held["socket:["+s.inode+"]"] {
-			n++
+			all = append(all, s)
 		}
 	}
-	return n
+	return all
 }
 
 // cpu is what a process has used so far.

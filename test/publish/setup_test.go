@@ -20,9 +20,15 @@ import (
 	"rule_engine/test/worker"
 )
 
-// served is how long Postgres may take to serve an interrupt during a publish: 100 ms are promised,
-// the rest is for a machine that runs other tests meanwhile.
-const served = 500 * time.Millisecond
+const (
+	// ample is the time-out of NATS that nothing runs into by being slow.
+	ample = time.Minute
+	// served is how long Postgres may take to serve an interrupt during a publish, which waits far longer: 100 ms are
+	// promised, and measured by TestWhateverTheWeatherAWaitIsInterruptible.
+	served = ample / 2
+	// patience is for a machine on which a process may stand still for a long time.
+	patience = time.Minute
+)
 
 // cluster is shared: a test has a database of its own in it.
 var cluster *postgres.Cluster
@@ -53,6 +59,7 @@ func setupWith(t *testing.T, nats *natsserver.Process) *bundle {
 	b.admin = cluster.Connect(t, b.database, "postgres")
 	exec(t, b.admin, "CREATE EXTENSION rule_engine")
 	exec(t, b.admin, "SELECT rule_nats_configure(p_nats_url => $1)", b.nats.URL())
+	exec(t, b.admin, "UPDATE rule_nats_config SET connection_timeout_ms = $1, publish_timeout_ms = $1", ample.Milliseconds())
 	b.webhook = b.register(t, "orders")
 	return b
 }
@@ -132,7 +139,7 @@ func (b *bundle) count(t *testing.T, sql string, args ...any) (n int) {
 // becomes waits until a query gives this number.
 func (b *bundle) becomes(t *testing.T, want int, sql string, args ...any) {
 	t.Helper()
-	require.Eventually(t, func() bool { return b.count(t, sql, args...) == want }, 10*time.Second, 20*time.Millisecond, sql)
+	require.Eventually(t, func() bool { return b.count(t, sql, args...) == want }, patience, 20*time.Millisecond, sql)
 }
 
 func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
@@ -144,10 +151,7 @@ func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 // publishing starts a publish that NATS, frozen, will not answer, and returns once its backend waits.
 func (b *bundle) publishing(t *testing.T, conn *pgx.Conn) <-chan error {
 	t.Helper()
-	exec(t, b.admin, "UPDATE rule_nats_config SET publish_timeout_ms = 60000")
-	b.publish(t, conn, nil)
-	require.NoError(t, b.nats.Freeze())
-	t.Cleanup(func() { _ = b.nats.Thaw() })
+	b.frozen(t, conn)
 	done := make(chan error, 1)
 	go func() {
 		_, err := conn.Exec(context.Background(), `SELECT rule_webhook_publish_nats($1, '{"n": 2}', 'unanswered')`, b.webhook)
@@ -157,11 +161,27 @@ func (b *bundle) publishing(t *testing.T, conn *pgx.Conn) <-chan error {
 	return done
 }
 
+// frozen freezes NATS under the connection of a session, whose next publish waits for minutes.
+func (b *bundle) frozen(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	exec(t, b.admin, "UPDATE rule_nats_config SET publish_timeout_ms = 600000")
+	require.Equal(t, true, b.publish(t, conn, nil)["success"])
+	require.NoError(t, b.nats.Freeze())
+	t.Cleanup(func() { _ = b.nats.Thaw() })
+}
+
+// killed kills NATS, and returns once a session has noticed that its connection is gone.
+func (b *bundle) killed(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	require.NoError(t, b.nats.Kill())
+	require.Eventually(t, func() bool { return held(t, conn.PgConn().PID(), b.nats.Port) == 0 }, patience, time.Millisecond)
+}
+
 // waiting returns once a backend waits for NATS.
 func (b *bundle) waiting(t *testing.T, pid uint32) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'active'
 			AND wait_event_type = 'Extension'`, pid) == 1
-	}, 5*time.Second, 5*time.Millisecond, "the wait shows in pg_stat_activity")
+	}, patience, 5*time.Millisecond, "the wait shows in pg_stat_activity")
 }

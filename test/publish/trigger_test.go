@@ -35,22 +35,20 @@ func TestACancelEndsAStatementThatPublishesItsRows(t *testing.T) {
 	exec(t, b.admin, `CREATE TRIGGER publish AFTER INSERT ON made REFERENCING NEW TABLE AS new_rows
 		FOR EACH STATEMENT EXECUTE FUNCTION rule_webhook_trigger('orders')`)
 	exec(t, b.admin, `INSERT INTO made SELECT generate_series(1, 10)`)
-	exec(t, b.admin, `UPDATE rule_nats_config SET publish_timeout_ms = 60000`)
 	require.NoError(t, b.nats.Freeze())
 	t.Cleanup(func() { _ = b.nats.Thaw() })
 
 	// The frozen server answers none of the batches.
-	exec(t, b.admin, `SET statement_timeout = '300ms'`)
 	began := time.Now()
-	_, err := b.admin.Exec(t.Context(), `INSERT INTO made SELECT generate_series(11, 1200)`)
+	_, err := b.admin.Exec(t.Context(), `BEGIN; SET LOCAL statement_timeout = '300ms'; INSERT INTO made SELECT generate_series(11, 1200)`)
 	var cancelled *pgconn.PgError
 	require.ErrorAs(t, err, &cancelled)
 	require.Equal(t, "57014", cancelled.Code)
 	require.Less(t, time.Since(began), 300*time.Millisecond+served)
 
+	exec(t, b.admin, `ROLLBACK`)
 	require.Equal(t, 10, b.count(t, `SELECT count(*) FROM made`))
 	require.NoError(t, b.nats.Thaw())
-	exec(t, b.admin, `SET statement_timeout = 0`)
 	exec(t, b.admin, `INSERT INTO made SELECT generate_series(11, 20)`)
 	require.Equal(t, 20, b.count(t, `SELECT count(*) FROM rule_nats_publish_history WHERE success`))
 }

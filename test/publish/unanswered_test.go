@@ -18,7 +18,7 @@ func setupForgetful(t *testing.T, nats *natsserver.Process) (*bundle, *proxy.Pro
 	t.Helper()
 	b := setupWith(t, nats)
 	line := proxy.Run(t, b.nats.URL())
-	exec(t, b.admin, "UPDATE rule_nats_config SET nats_url = $1, publish_timeout_ms = 4000", line.URL())
+	exec(t, b.admin, "UPDATE rule_nats_config SET nats_url = $1, publish_timeout_ms = 6000", line.URL())
 	exec(t, b.admin, "UPDATE rule_nats_streams SET duplicate_window_seconds = $1", int(window.Seconds()))
 	b.publish(t, b.admin, nil)
 	return b, line
