@@ -18,7 +18,7 @@ import (
 func TestBackendsThatAreTerminatedWhilePublishingTakeNothingWithThem(t *testing.T) {
 	b := setup(t)
 	line := proxy.Run(t, b.nats.URL())
-	b.must(t, "UPDATE rule_nats_config SET nats_url = $1", line.URL())
+	b.must(t, "UPDATE rule_nats_config SET nats_url = $1, "+ample, line.URL())
 	const rounds, backends = 3, 20
 	until := time.Now().Add(traffic.Soak(t))
 	for round := 0; round < rounds || time.Now().Before(until); round++ {

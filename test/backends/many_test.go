@@ -20,7 +20,7 @@ const many = 200
 func TestTwoHundredBackendsThatConnectAndPublishAtOnceAreAllAnsweredTruly(t *testing.T) {
 	b := setup(t)
 	sessions := make([]*pgx.Conn, many)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	t.Cleanup(func() {
 		for _, conn := range sessions {
@@ -66,7 +66,7 @@ func TestTwoHundredBackendsThatConnectAndPublishAtOnceAreAllAnsweredTruly(t *tes
 			return err
 		})
 		return left.Load() == 0
-	}, patience, 500*time.Millisecond, "all are connected in the end")
+	}, 5*time.Minute, 500*time.Millisecond, "all are connected in the end")
 	b.footprints(t, sessions)
 }
 

@@ -22,7 +22,7 @@ func TestBehindAPoolerClientsShareBackendsAndNothingIsMixedUp(t *testing.T) {
 	)
 	b := setup(t)
 	first, second := proxy.Run(t, b.nats.URL()), proxy.Run(t, b.nats.URL())
-	b.must(t, "UPDATE rule_nats_config SET nats_url = $1", first.URL())
+	b.must(t, "UPDATE rule_nats_config SET nats_url = $1, "+ample, first.URL())
 	// The application may also become the clerk, for one transaction.
 	b.must(t, fmt.Sprintf("CREATE ROLE %s LOGIN IN ROLE rule_engine_publisher; GRANT %[1]s TO %s", clerk, system.Application))
 	front := pooler.Run(t, b.Postgres, system.Database, pool, system.Application, clerk)
@@ -72,7 +72,7 @@ func TestBehindAPoolerClientsShareBackendsAndNothingIsMixedUp(t *testing.T) {
 	require.LessOrEqual(t, first.Accepted(), 2*pool, "one connection for each backend")
 
 	b.must(t, "UPDATE rule_webhooks SET nats_subject = 'webhooks.changed'")
-	b.must(t, "UPDATE rule_nats_config SET nats_url = $1", second.URL())
+	b.must(t, "UPDATE rule_nats_config SET nats_url = $1, "+ample, second.URL())
 	publishAll("after", acked("webhooks.changed"))
 	require.LessOrEqual(t, second.Accepted(), 2*pool)
 	require.Eventually(t, func() bool { return first.Standing() == 0 }, patience, 20*time.Millisecond,

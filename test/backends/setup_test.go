@@ -16,7 +16,11 @@ import (
 	"rule_engine/test/system"
 )
 
-const patience = 30 * time.Second
+// patience is for a machine on which a process may stand still for a long time.
+const patience = time.Minute
+
+// ample is a time-out that nothing runs into by being slow.
+const ample = "connection_timeout_ms = 60000, publish_timeout_ms = 60000"
 
 // bundle is a system whose NATS is a process of its own.
 type bundle struct {

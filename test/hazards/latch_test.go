@@ -107,11 +107,17 @@ func TestNoPublishWaitsForAWakeupThatWasLost(t *testing.T) {
 	b := setup(t)
 	s := b.sessionWithGo(t)
 	var slowest time.Duration
-	for range 1500 {
+	slow := 0
+	for range 4000 {
 		began := time.Now()
 		s.publish(t, nil)
-		slowest = max(slowest, time.Since(began))
-		require.Less(t, slowest, 900*time.Millisecond, "a publish took a second")
+		took := time.Since(began)
+		slowest = max(slowest, took)
+		if took > 900*time.Millisecond {
+			slow++
+		}
+		// A machine that stands still looks the same, but not time and again.
+		require.LessOrEqual(t, slow, 4, "publishes take a second")
 	}
-	t.Logf("1500 publishes, the slowest took %v", slowest.Round(100*time.Microsecond))
+	t.Logf("4000 publishes, the slowest took %v", slowest.Round(100*time.Microsecond))
 }

@@ -19,13 +19,13 @@ import (
 
 const (
 	// patience bounds what must happen some time; where all is well nothing waits for it.
-	patience = 10 * time.Second
-	// stall is when a wake-up counts as lost. It lies below deadlock_timeout (setup), at which a
-	// backend that waits for a lock wakes up by itself.
-	stall = 2 * time.Second
+	patience = time.Minute
+	// stall is when a wake-up counts as lost, which is long after a machine that stood still goes on. It lies below
+	// deadlock_timeout (setup), at which a backend that waits for a lock wakes up by itself.
+	stall = 20 * time.Second
 	// prompt is how soon an interrupt must be served: 100 ms are promised and logged, the rest is
 	// for a machine that does other things too.
-	prompt = time.Second
+	prompt = 20 * time.Second
 )
 
 var showVariants = flag.Bool("variants", false, "build the faulty variants and show each one's test failing")
@@ -59,7 +59,7 @@ func setup(t *testing.T, opts ...postgres.Option) *bundle {
 // setupOn sets up with a NATS server that the test has started.
 func setupOn(t *testing.T, url string, opts ...postgres.Option) *bundle {
 	t.Helper()
-	opts = append(opts, postgres.Conf("deadlock_timeout = '5s'"))
+	opts = append(opts, postgres.Conf("deadlock_timeout = '5min'"))
 	b := &bundle{Cluster: postgres.Run(t, opts...)}
 	b.prepare(t, "postgres", url)
 	b.admin = b.session(t)
@@ -72,7 +72,7 @@ func (b *bundle) prepare(t *testing.T, database, url string) {
 	admin := b.sessionIn(t, database, "postgres")
 	admin.do(t, "CREATE EXTENSION rule_engine")
 	// As long as a test may take: whatever ends a wait before that is Postgres.
-	admin.do(t, "UPDATE rule_nats_config SET nats_url = $1, publish_timeout_ms = 60000", url)
+	admin.do(t, "UPDATE rule_nats_config SET nats_url = $1, connection_timeout_ms = 60000, publish_timeout_ms = 600000", url)
 	require.NoError(t, admin.QueryRow(t.Context(),
 		"SELECT rule_webhook_register('orders', 'https://example.com/')").Scan(&b.webhook))
 	admin.do(t, "SELECT rule_webhook_enable_nats($1, p_publish_mode => 'nats')", b.webhook)
