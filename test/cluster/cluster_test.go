@@ -79,7 +79,7 @@ func TestACommittedEventIsDeliveredOnceWhileAClusterLosesItsMembers(t *testing.T
 			break
 		}
 	}
-	all.Resumes(t, 10*time.Second)
+	all.Resumes(t, time.Minute)
 	all.Stop(t)
 	if soak == 0 {
 		// Only now: what a worker had fetched from a member that was killed comes back after 75 s.

@@ -19,64 +19,93 @@ import (
 func TestAWaitForAStreamWithoutALeaderIsInterruptibleAndTheEventGoesIntoTheQueue(t *testing.T) {
 	b := setup(t)
 	// One that led takes itself for the leader for some seconds, and is silent; a follower would say that nobody listens.
-	alone, err := b.nats.Leader(system.Stream, nil)
-	require.NoError(t, err)
-	for _, p := range b.nats.Members {
-		if p != alone {
-			require.NoError(t, p.Kill())
+	var killed []*natsserver.Process
+	silence := func() {
+		for _, p := range killed {
+			require.NoError(t, p.StartAgain())
 		}
+		require.NoError(t, b.nats.Whole(system.Stream))
+		alone, err := b.nats.Leader(system.Stream, nil)
+		require.NoError(t, err)
+		killed = nil
+		for _, p := range b.nats.Members {
+			if p != alone {
+				require.NoError(t, p.Kill())
+				killed = append(killed, p)
+			}
+		}
+		_, err = b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET nats_url = $1, connection_timeout_ms = 60000, publish_timeout_ms = 60000", alone.URL())
+		require.NoError(t, err)
 	}
-	_, err = b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET nats_url = $1, publish_timeout_ms = 60000", alone.URL())
-	require.NoError(t, err)
+	silence()
 	conn := b.Postgres.Connect(t, system.Database, system.Application)
-	publish := func(id string) (answer map[string]any, err error) {
-		err = conn.QueryRow(context.Background(), "SELECT rule_webhook_publish_nats($1, '{}', $2)", b.webhook, id).Scan(&answer)
-		return answer, err
-	}
 	tries := 0
-	cancelled := func() {
+	publish := func(behind string) error {
 		// The leader knows an id that it has begun to store.
 		tries++
-		_, err := publish(fmt.Sprint("cancelled-", tries))
+		_, err := conn.Exec(context.Background(), fmt.Sprintf("%s SELECT rule_webhook_publish_nats(%d, '{}', 'cancelled-%d')", behind, b.webhook, tries))
+		return err
+	}
+	// again is true of a publish that was answered, as by one that has noticed that it leads nobody: it is to be made again then.
+	again := func(err error) bool {
+		if err == nil {
+			require.Less(t, tries, 1000)
+			silence()
+			return true
+		}
 		var pg *pgconn.PgError
 		require.ErrorAs(t, err, &pg)
 		require.Equal(t, "57014", pg.Code)
-	}
-	set := func(sql string) {
-		_, err := conn.Exec(t.Context(), sql)
-		require.NoError(t, err)
+		return false
 	}
 	const timeout = 50 * time.Millisecond
-	set(fmt.Sprintf("SET statement_timeout = %d", timeout.Milliseconds()))
 	interrupt.Promptly(t, "statement_timeout", func() time.Duration {
-		began := time.Now()
-		cancelled()
-		return time.Since(began) - timeout
-	})
-	set("RESET statement_timeout")
-	interrupt.Promptly(t, "a cancel", func() time.Duration {
-		asked := make(chan time.Time, 1)
-		go func() {
-			for t.Context().Err() == nil {
-				var waits bool
-				if b.admin.QueryRow(t.Context(), "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $1",
-					conn.PgConn().PID()).Scan(&waits) == nil && waits {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
+		for {
+			began := time.Now()
+			err := publish(fmt.Sprintf("BEGIN; SET LOCAL statement_timeout = %d;", timeout.Milliseconds()))
+			took := time.Since(began) - timeout
+			_, ended := conn.Exec(t.Context(), "ROLLBACK")
+			require.NoError(t, ended)
+			if !again(err) {
+				return took
 			}
-			at := time.Now()
-			_, _ = b.admin.Exec(t.Context(), "SELECT pg_cancel_backend($1)", conn.PgConn().PID())
-			asked <- at
-		}()
-		cancelled()
-		return time.Since(<-asked)
+		}
+	})
+	interrupt.Promptly(t, "a cancel", func() time.Duration {
+		for {
+			asked, answered := make(chan time.Time, 1), make(chan struct{})
+			go func() {
+				defer close(asked)
+				for {
+					var waits bool
+					if b.admin.QueryRow(t.Context(), "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $1",
+						conn.PgConn().PID()).Scan(&waits) == nil && waits {
+						asked <- time.Now()
+						_, _ = b.admin.Exec(t.Context(), "SELECT pg_cancel_backend($1)", conn.PgConn().PID())
+						return
+					}
+					select {
+					case <-answered:
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+			}()
+			err := publish("")
+			close(answered)
+			at := <-asked
+			took := time.Since(at)
+			<-asked // the other session is free
+			if !again(err) {
+				return took
+			}
+		}
 	})
 
-	_, err = b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET publish_timeout_ms = 600")
+	_, err := b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET publish_timeout_ms = 600")
 	require.NoError(t, err)
-	answer, err := publish("unanswered")
-	require.NoError(t, err)
+	var answer map[string]any
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT rule_webhook_publish_nats($1, '{}', 'unanswered')", b.webhook).Scan(&answer))
 	// The member that is left may no longer listen by now.
 	require.Contains(t, []any{"no_answer", "no_stream"}, answer["error_code"], "%v", answer)
 	require.Equal(t, "queue", answer["fallback"])
@@ -84,7 +113,7 @@ func TestAWaitForAStreamWithoutALeaderIsInterruptibleAndTheEventGoesIntoTheQueue
 
 func TestAStreamWithoutALeaderCostsASessionItsTimeoutOnceAndItsReturnIsNoticed(t *testing.T) {
 	b := setup(t)
-	_, err := b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET publish_timeout_ms = 1000, reconnect_delay_ms = 300")
+	_, err := b.admin.Exec(t.Context(), "UPDATE rule_nats_config SET connection_timeout_ms = 60000, publish_timeout_ms = 8000, reconnect_delay_ms = 300")
 	require.NoError(t, err)
 	// Connected to a follower, which stays.
 	leader, err := b.nats.Leader(system.Stream, nil)
@@ -116,7 +145,7 @@ func TestAStreamWithoutALeaderCostsASessionItsTimeoutOnceAndItsReturnIsNoticed(t
 		if text, _ := answer["error"].(string); answer["error_code"] == "nats_away" && strings.Contains(text, system.Stream+" does not answer") {
 			break
 		}
-		require.Less(t, time.Since(began), 20*time.Second, "%v", answer)
+		require.Less(t, time.Since(began), 2*time.Minute, "%v", answer)
 	}
 	t.Logf("known after %v", time.Since(began).Round(time.Millisecond))
 	began = time.Now()
@@ -129,7 +158,7 @@ func TestAStreamWithoutALeaderCostsASessionItsTimeoutOnceAndItsReturnIsNoticed(t
 			waited++
 		} else {
 			require.Equal(t, false, answer["unknown"], "%v", answer)
-			require.Less(t, time.Since(at), 500*time.Millisecond, "it does not wait")
+			require.Less(t, time.Since(at), 6*time.Second, "it does not wait")
 		}
 	}
 	t.Logf("200 events in %v; %d of them waited", time.Since(began).Round(time.Millisecond), waited)
@@ -141,7 +170,7 @@ func TestAStreamWithoutALeaderCostsASessionItsTimeoutOnceAndItsReturnIsNoticed(t
 		}
 	}
 	require.Eventually(t, func() bool { return publish(fmt.Sprint(time.Now().UnixNano()))["success"] == true },
-		40*time.Second, 20*time.Millisecond, "the session publishes again by itself")
+		2*time.Minute, 20*time.Millisecond, "the session publishes again by itself")
 	require.NoError(t, b.nats.Whole(system.Stream))
 	require.Zero(t, b.inStream(t, "ghost-"), "what was reported as failed is never sent")
 }

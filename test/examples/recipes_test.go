@@ -20,7 +20,7 @@ import (
 const recipes = "docs/recipes.md"
 
 // patience bounds a test that waits in vain.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A past is a system in which things have gone well and badly.
 type past struct {

@@ -62,6 +62,8 @@ func fresh(t *testing.T, natsURL string) *base {
 	require.NoError(t, err)
 	b.must(t, "GRANT CREATE ON SCHEMA public TO administrator")
 	b.must(t, "SELECT rule_nats_configure(p_nats_url => $1)", natsURL)
+	// No script is to take a machine that stands still for an outage.
+	b.must(t, "UPDATE rule_nats_config SET connection_timeout_ms = 60000, publish_timeout_ms = 60000")
 	return b
 }
 

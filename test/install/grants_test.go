@@ -83,7 +83,7 @@ func TestTwoDatabasesMakeTheRolesAtTheSameMoment(t *testing.T) {
 			}()
 			require.Eventually(t, func() bool {
 				return len(rows(t, first, fmt.Sprintf("SELECT FROM pg_locks WHERE pid = %s AND NOT granted", pid))) == 1
-			}, 30*time.Second, 10*time.Millisecond)
+			}, time.Minute, 10*time.Millisecond)
 			run(t, first, end)
 			require.NoError(t, <-waited)
 			require.Empty(t, rows(t, second, "SELECT rule_engine_create_roles()"))

@@ -80,7 +80,7 @@ func TestAnUpdateWaitsForATransactionThatGoesOnToOtherTables(t *testing.T) {
 				}()
 				require.Eventually(t, func() bool {
 					return rows(t, application, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0] != "0"
-				}, 30*time.Second, time.Millisecond)
+				}, time.Minute, time.Millisecond)
 				for _, next := range []string{"rule_webhook_attempts", "rule_nats_publish_history", "rule_webhook_queue", "rule_webhooks"} {
 					touch(next)
 				}

@@ -12,12 +12,12 @@ const (
 	// shared is how many events two workers share, and firstShared the first one's row.
 	shared      = 60
 	firstShared = 10
-	// atOnce keeps one worker from taking them all.
-	atOnce = "BATCH_SIZE=4"
+	// most is how many one worker sends at once, which keeps it from taking them all.
+	most = 4
 )
 
 func (d *demo) startWorker(name string) error {
-	w, err := d.StartWorker("CONSUMER_NAME="+name, atOnce)
+	w, err := d.StartWorker("CONSUMER_NAME="+name, fmt.Sprintf("BATCH_SIZE=%d", most))
 	if err == nil {
 		d.workers = append(d.workers, w)
 	}
@@ -26,7 +26,14 @@ func (d *demo) startWorker(name string) error {
 
 func (d *demo) share() error {
 	d.title("A second worker takes its share: the endpoint takes 50 ms, and each sends four at once")
-	d.Endpoint.Respond(func(endpoint.Request) endpoint.Answer { return endpoint.Answer{Delay: 50 * time.Millisecond} })
+	// None is answered before both have begun, however late one of them is.
+	both, arrived := make(chan struct{}), 0
+	d.Endpoint.Respond(func(endpoint.Request) endpoint.Answer {
+		if arrived++; arrived == most+1 {
+			close(both)
+		}
+		return endpoint.Answer{Delay: 50 * time.Millisecond, Until: both}
+	})
 	if err := d.startWorker("worker-2"); err != nil {
 		return err
 	}
