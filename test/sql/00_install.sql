@@ -18,6 +18,10 @@ FROM re.rule_nats_streams;
 
 -- What the other tests use.
 CREATE SCHEMA t;
+-- Whoever counts days by their number begins on one that does not end meanwhile.
+CREATE PROCEDURE t.begin_on_one_day() LANGUAGE sql AS
+$$ SELECT pg_sleep(CASE WHEN s.left < 60 THEN s.left + 1 ELSE 0 END)
+   FROM (SELECT 86400 - extract(epoch FROM clock_timestamp()) % 86400) AS s ("left") $$;
 CREATE TABLE t.roles_before AS SELECT rolname FROM pg_roles WHERE rolname LIKE 'rule\_engine\_%';
 
 -- A mistake as one line: SQLSTATE, message, hint.

@@ -135,6 +135,7 @@ UPDATE rule_webhooks SET resume_per_second = NULL WHERE webhook_id = :id;
 UPDATE rule_webhooks SET retry_enabled = true WHERE webhook_id = :id;
 
 -- Only failures for five days, and some on each of them.
+CALL t.begin_on_one_day();
 SELECT pg_temp.try('h1', 503);
 UPDATE rule_webhook_endpoints SET failing_since = now() - interval '5 days';
 SELECT pg_temp.try('h2', 503);

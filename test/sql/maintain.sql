@@ -1,5 +1,6 @@
 -- What grows is cleaned: by retention, by hand, a day of the ring at a time.
 SET search_path = re;
+CALL t.begin_on_one_day();
 -- Other tests have deleted history.
 UPDATE rule_engine_source SET history_kept_since = '-infinity';
 \pset null -

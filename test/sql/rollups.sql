@@ -1,5 +1,6 @@
 -- The views count what is retained, whether it is rolled up or not: each is compared with an aggregate over the rows.
 SET search_path = re;
+CALL t.begin_on_one_day();
 \pset null -
 TRUNCATE rule_nats_publish_history, rule_webhook_attempts;
 SELECT rule_webhook_register('first', 'https://example.com') AS first, rule_webhook_register('second', 'https://example.com') AS second,
