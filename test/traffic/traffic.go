@@ -98,7 +98,7 @@ func (tr *Traffic) publishAll(ctx context.Context, session int) {
 }
 
 func (tr *Traffic) connect() (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return pgx.Connect(ctx, tr.system.Postgres.DSN(system.Database, system.Application))
 }
