@@ -13,7 +13,7 @@ func TestWhileNATSIsAwayAFullQueueTakesNothingAndTheAnswerSaysSo(t *testing.T) {
 	conn := b.session(t)
 	exec(t, b.admin, "UPDATE rule_webhooks SET queue_max_events = 2")
 	require.Equal(t, true, b.publish(t, conn, "before")["success"])
-	require.NoError(t, b.nats.Kill())
+	b.killed(t, conn)
 	require.Equal(t, "queue", b.publish(t, conn, "first")["fallback"])
 	require.Equal(t, "queue", b.publish(t, conn, "second")["fallback"])
 	answer := b.publish(t, conn, "third")

@@ -146,7 +146,8 @@ func TestTheReconnectDelayKeepsASessionFromHammering(t *testing.T) {
 	b := setup(t)
 	line := proxy.Run(t, b.nats.URL())
 	const delay = 400 * time.Millisecond
-	b.set(t, "nats_url = $1, reconnect_delay_ms = $2", line.URL(), delay.Milliseconds())
+	// A publish that is on its way when the connection breaks waits so long for another.
+	b.set(t, "nats_url = $1, reconnect_delay_ms = $2, publish_timeout_ms = 8000", line.URL(), delay.Milliseconds())
 	b.works(t)
 	before, began := line.Accepted(), time.Now()
 	line.Refuse(true)
