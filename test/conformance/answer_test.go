@@ -229,3 +229,45 @@ func resets(text string) answerer {
 		return false
 	}
 }
+
+// An endpoint may say again what it was sent: the payload, or what of its URL is a secret. What a worker's errors say
+// reaches its log, and views that show neither.
+func TestWhatAnEndpointSaysInPlaceOfAnAnswerIsInNoError(t *testing.T) {
+	const head, chunks = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for where, text := range map[string]string{
+		"no answer":            "hunter2\r\n\r\n",
+		"quotes":               "\"\\\"hunter2\"\" \"\r\n\r\n",
+		"several lines":        "a\nb \"c\rhunter2\"\r\n\r\n",
+		"bytes":                "\x00\xff\"hunter2\xc3\r\n\r\n",
+		"a request":            "POST /hunter2 HTTP/1.1\r\nHost: hunter2\r\n\r\n",
+		"a version":            "HTTP/hunter2 200 OK\r\n\r\n",
+		"a status":             "HTTP/1.1 /hunter2 OK\r\n\r\n",
+		"a status of three":    "HTTP/1.1 abc hunter2\r\n\r\n",
+		"a number below 100":   "HTTP/1.1 -12 hunter2\r\n\r\n",
+		"a header's line":      head + "{\"card\": \"hunter2\"}\r\n\r\n",
+		"the first line":       head + " hunter2: x\r\n\r\n",
+		"a header's name":      head + "hunter2 x: y\r\n\r\n",
+		"a nameless header":    head + ": hunter2\r\n\r\n",
+		"a header's value":     head + "X: hunter2\x00\r\n\r\n",
+		"a length":             head + "Content-Length: hunter2\r\n\r\n",
+		"two lengths":          head + "Content-Length: 1\r\nContent-Length: hunter2\r\n\r\n",
+		"an encoding":          head + "Transfer-Encoding: hunter2\r\n\r\n",
+		"two encodings":        head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: hunter2\r\n\r\n",
+		"a trailer's name":     head + "Transfer-Encoding: chunked\r\nTrailer: hunter2, Content-Length\r\n\r\n",
+		"a chunk's size":       chunks + "hunter2\r\n",
+		"an end of a chunk":    chunks + "1\r\nahunter2\r\n",
+		"a trailer":            chunks + "0\r\nhunter2\r\n\r\n",
+		"another protocol":     head + "Upgrade: hunter2\r\nConnection: upgrade, hunter2\r\n\r\n",
+		"after information":    "HTTP/1.1 103 Early Hints\r\n\r\nhunter2\r\n\r\n",
+		"a header of an early": "HTTP/1.1 103 Early Hints\r\nhunter2\r\n\r\n",
+	} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, says(text))
+			got := aHook(t, s.url+"/hunter2").once()
+			require.NotContains(t, got.error(), "hunter2")
+			require.Equal(t, got.Status == nil, got.error() != "", got.error())
+			require.Len(t, s.got(), 1)
+		})
+	}
+}

@@ -125,7 +125,7 @@ func (s *sender) try(ctx context.Context, ep *endpoint, e *event) outcome {
 	case errors.Is(limited.Err(), context.DeadlineExceeded):
 		o.result, o.err = "failed", fmt.Sprintf("no whole answer within %d ms", ep.timeout.Milliseconds())
 	default:
-		o.result, o.err = "failed", plain(oneLine(err.Error()), keptOfAnswer)
+		o.result, o.err = "failed", plain(trouble(err), keptOfAnswer)
 	}
 	return o
 }
