@@ -29,6 +29,35 @@ $$;
 COMMENT ON FUNCTION @extschema@._rule_check_url(text) IS
     'Internal: refuses a URL that no worker could call.';
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_check_new_url(p_url text)
+RETURNS void LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_authority text[] := regexp_match(p_url, '^https?://(?:([^/?#]*)@)?(?:\[([^/?#]*)\]|([^][/?#:@]*))', 'i');
+    v_is_ip6 boolean := true;
+BEGIN
+    -- Behind the ? workers leave a % as it is.
+    IF p_url ~ '^[^?#]*%(?![0-9A-Fa-f]{2})' OR p_url ~ '#.*%(?![0-9A-Fa-f]{2})' THEN
+        PERFORM @extschema@._rule_refuse('webhook_url has a % that escapes no byte',
+            'Write %25 for a % of its own. Behind the ? it may stand as it is.');
+    ELSIF v_authority[1] ~ '[^A-Za-z0-9._~!$&''()*+,;=:@%-]' THEN
+        PERFORM @extschema@._rule_refuse('webhook_url has a malformed user name or password',
+            'Before the @ all but letters of ASCII, digits and . _ ~ - is to be escaped, as %23 for #.');
+    END IF;
+    BEGIN
+        v_is_ip6 := family(v_authority[2]::inet) = 6;
+    EXCEPTION WHEN invalid_text_representation THEN
+        v_is_ip6 := false;
+    END;
+    IF NOT v_is_ip6 OR v_authority[3] ~ '[!"$%&''()*+,;<=>^`{|}~]' THEN
+        PERFORM @extschema@._rule_refuse('webhook_url has no valid host',
+            'A host is a name of letters, digits, -, _ and dots, without escapes, or an address such as 192.0.2.1 or [2001:db8::1].');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_check_new_url(text) IS
+    'Internal: refuses further URLs that no worker could call. 0.1.0 took them.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_check_headers(p_headers jsonb)
 RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,3 +87,19 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._rule_check_headers(jsonb) IS
     'Internal: refuses headers that the worker sets itself or that would break a request.';
+
+CREATE OR REPLACE FUNCTION @extschema@._rule_check_new_headers(p_headers jsonb)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text := (SELECT min(h.name) FROM jsonb_object_keys(p_headers) AS h (name)
+                    GROUP BY lower(h.name) HAVING count(*) > 1 ORDER BY 1 LIMIT 1);
+BEGIN
+    IF v_name IS NOT NULL THEN
+        PERFORM @extschema@._rule_refuse(format('header "%s" is there twice', v_name),
+            'In a header''s name upper and lower case are the same. Leave one of them.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_check_new_headers(jsonb) IS
+    'Internal: refuses a header that is there twice: one worker would send both, another one of them. 0.1.0 took it.';

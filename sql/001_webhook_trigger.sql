@@ -3,12 +3,21 @@
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_check()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- A row of a dump says when it was made. What 0.1.0 took has to be restorable, and to be left as it is.
+    v_is_new boolean := TG_OP = 'INSERT' AND NEW.created_at = now();
 BEGIN
     PERFORM @extschema@._rule_check_present(NEW.webhook_id IS NOT NULL, 'webhook_id');
     PERFORM @extschema@._rule_check_name(NEW.webhook_name, 'webhook_name');
     PERFORM @extschema@._rule_check_url(NEW.webhook_url);
+    IF v_is_new OR NEW.webhook_url <> OLD.webhook_url THEN
+        PERFORM @extschema@._rule_check_new_url(NEW.webhook_url);
+    END IF;
     PERFORM @extschema@._rule_check_choice(NEW.http_method, '{GET,POST,PUT,PATCH,DELETE}', 'http_method');
     PERFORM @extschema@._rule_check_headers(NEW.headers);
+    IF v_is_new OR NEW.headers <> OLD.headers THEN
+        PERFORM @extschema@._rule_check_new_headers(NEW.headers);
+    END IF;
     PERFORM @extschema@._rule_check_range(NEW.timeout_ms, 1, 300000, 'timeout_ms');
     PERFORM @extschema@._rule_check_range(NEW.max_retries, 0, 1000, 'max_retries');
     PERFORM @extschema@._rule_check_range(NEW.retry_delay_ms, 0, 3600000, 'retry_delay_ms');

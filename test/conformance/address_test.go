@@ -78,7 +78,7 @@ func TestNoSpellingOfAnAddressInsideIsDialled(t *testing.T) {
 	for name, host := range spellings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := aHook(t, fmt.Sprintf("http://%s:%s/hunter2", host, shared.inside.port())).once()
+			got := shared.admin.restored(t, fmt.Sprintf("http://%s:%s/hunter2", host, shared.inside.port())).once()
 			require.Nil(t, got.Status)
 			require.Equal(t, "again", got.Outcome)
 			require.NotEmpty(t, got.error())
@@ -92,7 +92,7 @@ func TestNoSpellingOfAnAddressInsideIsDialled(t *testing.T) {
 func TestNoWebhookHasAURLThatTwoMayReadInTwoWays(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"http://127.0.0.1:0/", "http://[fe80::1%25eth0]/", "http://a\\@127.1.0.1/", "http://a b/",
-		"http:///x", "http://127.1.0.1:65536/", "ftp://127.1.0.1/", "http://a\n/"} {
+		"http:///x", "http://127.1.0.1:65536/", "ftp://127.1.0.1/", "http://a\n/", "http://%31%32%37.1.0.1/", "http://a/%zz"} {
 		shared.admin.mu.Lock()
 		_, err := shared.admin.conn.Exec(t.Context(), "SELECT rule_webhook_register($1, $2)", t.Name(), url)
 		shared.admin.mu.Unlock()
@@ -105,7 +105,7 @@ func TestAURLThatCannotBeReadIsAFailureAndIsNotShown(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, says(ok))
-			got := aHook(t, s.url+path).once()
+			got := shared.admin.restored(t, s.url+path).once()
 			refused(t, got)
 			require.NotContains(t, got.error(), "hunter2")
 			require.Zero(t, s.connections.Load())

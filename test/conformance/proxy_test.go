@@ -167,7 +167,7 @@ func TestWhatLiesInsideByItsURLIsRefusedBeforeTheProxyIsAsked(t *testing.T) {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(scheme+" "+host, func(t *testing.T) {
 				t.Parallel()
-				got := shared.proxied.hook(t, fmt.Sprintf("%s://%s:%s/hunter2", scheme, host, shared.inside.port())).once()
+				got := shared.proxied.restored(t, fmt.Sprintf("%s://%s:%s/hunter2", scheme, host, shared.inside.port())).once()
 				refused(t, got)
 				require.NotContains(t, got.error(), "hunter2")
 				require.Empty(t, shared.forward.askedFor(":"+shared.inside.port()))

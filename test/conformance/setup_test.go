@@ -160,13 +160,25 @@ func aHook(t *testing.T, url string, set ...string) hook {
 
 func (s *session) hook(t *testing.T, url string, set ...string) hook {
 	t.Helper()
+	return s.makes(t, "SELECT rule_webhook_register($1, $2)", url, set...)
+}
+
+// restored has a webhook as a dump brings it, with a URL that is no longer taken.
+func (s *session) restored(t *testing.T, url string) hook {
+	t.Helper()
+	return s.makes(t, `INSERT INTO rule_webhooks (webhook_name, webhook_url, created_at)
+		VALUES ($1, $2, '2020-01-01') RETURNING webhook_id`, url)
+}
+
+func (s *session) makes(t *testing.T, how, url string, set ...string) hook {
+	t.Helper()
 	h := hook{t: t, in: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := pgx.BeginFunc(t.Context(), s.conn, func(tx pgx.Tx) error {
 		s.hooks++
 		name := fmt.Sprintf("%d %s", s.hooks, t.Name())
-		if err := tx.QueryRow(t.Context(), "SELECT rule_webhook_register($1, $2)", name, url).Scan(&h.id); err != nil {
+		if err := tx.QueryRow(t.Context(), how, name, url).Scan(&h.id); err != nil {
 			return err
 		}
 		for _, columns := range append([]string{"retry_delay_ms = 600000"}, set...) {

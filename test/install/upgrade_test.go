@@ -103,7 +103,8 @@ func writtenByHand(t *testing.T, conn *pgx.Conn) {
 	run(t, conn, "UPDATE rule_engine_retention SET keep = '2000 years', keep_failed = NULL WHERE table_name = 'rule_webhook_queue'",
 		"UPDATE rule_engine_retention SET keep = '900 years', keep_failed = '10000 years' WHERE table_name = 'rule_webhook_attempts'",
 		"UPDATE rule_webhooks SET held_reason = 'for ever', held_since = 'infinity' WHERE webhook_id = 1",
-		"UPDATE rule_webhooks SET held_reason = 'since ever', held_since = '-infinity' WHERE webhook_id = 2")
+		"UPDATE rule_webhooks SET held_reason = 'since ever', held_since = '-infinity' WHERE webhook_id = 2",
+		`UPDATE rule_webhooks SET webhook_url = 'http://a%41b/%zz', headers = '{"A": "1", "a": "2"}' WHERE webhook_id = 3`)
 }
 
 // requireMended asks for every row of before, and that workers and maintenance go on with them.
@@ -113,6 +114,9 @@ func requireMended(t *testing.T, conn *pgx.Conn, before []string) {
 	require.Equal(t, []string{"rule_webhook_attempts|900 years|1000 years", "rule_webhook_queue|1000 years|null"}, rows(t, conn,
 		"SELECT table_name, keep, coalesce(keep_failed::text, 'null') FROM rule_engine_retention WHERE keep > '800 years' ORDER BY 1"))
 	require.Equal(t, []string{"true|f"}, rows(t, conn, "SELECT rule_engine_maintain() -> 'success', (SELECT more FROM rule_engine_upkeep LIMIT 1)"))
+	run(t, conn, "UPDATE rule_webhooks SET description = 'Found' WHERE webhook_url = 'http://a%41b/%zz'")
+	require.Equal(t, []string{"3|2"}, rows(t, conn, `SELECT webhook_id, (SELECT count(*) FROM jsonb_object_keys(headers))
+		FROM rule_webhooks WHERE description = 'Found'`))
 	run(t, conn, "SELECT rule_webhook_resume(1), rule_webhook_resume(2)",
 		"UPDATE rule_webhook_queue SET next_retry_at = now() WHERE status = 'pending'")
 	require.Equal(t, []string{"20"}, rows(t, conn, "SELECT count(*) FROM rule_worker_claim('w', 100, '{}')"))

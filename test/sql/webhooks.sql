@@ -37,6 +37,19 @@ FROM (VALUES
     ($$SELECT rule_webhook_register('a', 'https://example.com:0/')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com:99999/')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com:port/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com/%zzsecret')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com/secret%')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com/%2')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com/secret?a#%zz')$$),
+    ($$SELECT rule_webhook_register('a', 'https://user:secret%@example.com/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://us<er:secret@example.com/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://user:sécret@example.com/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://ex%41mple.com/secret')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com,secret/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://{secret}/')$$),
+    ($$SELECT rule_webhook_register('a', 'https://[::1::]/secret')$$),
+    ($$SELECT rule_webhook_register('a', 'https://user@[1.2.3.4]/secret')$$),
+    ($$SELECT rule_webhook_register('a', 'https://[12345::]:80/secret')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', 'FETCH')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', NULL)$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => NULL)$$),
@@ -49,6 +62,7 @@ FROM (VALUES
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X A": "secret"}')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X-A": "secret\r\nX-B: b"}')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X-A": 5}')$$),
+    ($$SELECT rule_webhook_register('a', 'https://example.com', p_headers => '{"X-A": "secret", "X-B": "b", "x-a": "secret"}')$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_timeout_ms => -1)$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_timeout_ms => NULL)$$),
     ($$SELECT rule_webhook_register('a', 'https://example.com', p_timeout_ms => 300001)$$),
@@ -56,6 +70,8 @@ FROM (VALUES
     ($$SELECT rule_webhook_update(0, p_timeout_ms => 5)$$),
     ($$SELECT rule_webhook_update(NULL)$$),
     ($$SELECT rule_webhook_update(t.id('orders'), p_url => 'gopher://secret')$$),
+    ($$SELECT rule_webhook_update(t.id('orders'), p_url => 'http://secret/%zz')$$),
+    ($$SELECT rule_webhook_update(t.id('orders'), p_headers => '{"X-a": "secret", "X-A": "secret"}')$$),
     ($$SELECT rule_webhook_delete(0)$$),
     ($$SELECT rule_webhook_delete(NULL)$$),
     ($$SELECT rule_webhook_get('no such')$$),
@@ -68,6 +84,9 @@ FROM (VALUES
 SELECT c.call || E'\n    ' || t.error(c.call)
 FROM (VALUES
     ($$UPDATE rule_webhooks SET webhook_url = NULL$$),
+    ($$INSERT INTO rule_webhooks (webhook_name, webhook_url) VALUES ('a', 'https://example.com/secret%')$$),
+    ($$INSERT INTO rule_webhooks (webhook_name, webhook_url, headers) VALUES ('a', 'https://example.com/', '{"A": "secret", "a": "b"}')$$),
+    ($$UPDATE rule_webhooks SET webhook_url = 'https://example.com/secret%'$$),
     ($$UPDATE rule_webhooks SET webhook_name = NULL$$),
     ($$UPDATE rule_webhooks SET publish_mode = 'mail'$$),
     ($$UPDATE rule_webhooks SET nats_fallback = 'mail'$$),
@@ -98,6 +117,24 @@ FROM (VALUES
 \a \t
 BEGIN;
 INSERT INTO rule_webhooks (webhook_id, webhook_name, webhook_url) VALUES (0, 'zero', 'https://example.com');
+ROLLBACK;
+
+-- What a worker reads passes, letters beyond ASCII and a % behind the ? as well.
+BEGIN;
+SELECT count(rule_webhook_register(c.url, c.url))
+FROM (VALUES ('https://u.s-e_r~:p%40!$&''()*+,;=ss@höst.example./%C3%BC/ü?%zz&a=%#%41'), ('http://a_b-1.example'), ('HTTP://h?a@b:c'),
+             ('http://[::ffff:192.0.2.1]:80?[%]'), ('http://u@[2001:db8::1]/a@b[]'), ('http://127.1/'), ('http://a..b'), ('http://u:p:q@r@h:1')) AS c (url);
+ROLLBACK;
+
+-- What 0.1.0 took stays, comes in with a dump, and is in the way of no other change.
+BEGIN;
+INSERT INTO rule_webhooks (webhook_name, webhook_url, headers, created_at)
+VALUES ('old', 'http://a%41b/%zz', '{"A": "1", "a": "2"}', '2020-01-01');
+UPDATE rule_webhooks SET description = 'd', webhook_url = webhook_url, headers = headers WHERE webhook_name = 'old';
+SELECT rule_webhook_update(t.id('old'), 'http://a%41b/%zz', p_headers => '{"a": "2", "A": "1"}', p_timeout_ms => 7),
+       t.error($$UPDATE rule_webhooks SET webhook_url = 'http://a%41b/' WHERE webhook_name = 'old'$$),
+       t.error($$UPDATE rule_webhooks SET headers = '{"A": "1", "a": "3"}' WHERE webhook_name = 'old'$$);
+SELECT rule_webhook_update(t.id('old'), 'http://ab/', p_headers => '{}');
 ROLLBACK;
 
 -- A change is seen in updated_at and in the mark of its transaction.
