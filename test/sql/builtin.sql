@@ -11,6 +11,7 @@ SELECT rule_row_changed(NULL, '{"a": 1}'), rule_row_changed('{"a": 1}', NULL, '{
        rule_row_changed('{"a": null}', '{"a": 1}', '{a}'), rule_row_changed('{"a": null}', '{"a": null}', '{a}');
 SELECT rule_row_changes('{"a": 1, "b": 2, "c": null}', '{"a": 1, "b": 3, "d": [1]}');
 SELECT rule_row_changes('{"a": 1}', '{"a": 1}'), rule_row_changes(NULL, '{"a": 1}'), rule_row_changes('{"a": 1}', NULL);
+SELECT t.error($$SELECT re.rule_row_changes('[1]', '{}')$$), t.error($$SELECT re.rule_row_changes('{}', '"text"')$$), t.error($$SELECT re.rule_row_changes(NULL, '1')$$);
 
 -- Keys picked and dropped.
 SELECT rule_payload_pick('{"a": 1, "b": {"c": 2}, "d": null}', '{b,d,missing}'), rule_payload_pick('{"a": 1}', '{}'), rule_payload_pick(NULL, '{a}');
