@@ -120,10 +120,11 @@ COMMENT ON FUNCTION @extschema@._rule_pgmq_sweep(integer) IS
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_queues()
 RETURNS TABLE (webhook_id integer) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT k.webhook_id
+    SELECT k.webhook_id::integer
     FROM pg_class c
-    CROSS JOIN LATERAL (SELECT substr(c.relname, 16)::integer AS webhook_id WHERE c.relname ~ '^q_rule_webhook_[0-9]{1,9}$' OFFSET 0) k
+    CROSS JOIN LATERAL (SELECT substr(c.relname, 16)::bigint AS webhook_id WHERE c.relname ~ '^q_rule_webhook_[0-9]{1,10}$' OFFSET 0) k
     WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relowner = quote_ident(current_user)::regrole AND c.relkind = 'r'
+      AND k.webhook_id <= 2147483647
 $$;
 COMMENT ON FUNCTION @extschema@._rule_pgmq_queues() IS
     'Internal: the webhooks, gone ones included, whose queues are in pgmq.';

@@ -157,6 +157,11 @@ SELECT * FROM t.messages('third');
 SELECT rule_webhook_delete(t.id('third')) IS NOT NULL AS deleted;
 SELECT t.queues();
 SELECT rule_engine_maintain() ->> 'success' AS maintained, t.queues();
+-- Of the last id, too, and a number that is no webhook's is not taken for one.
+INSERT INTO rule_webhooks (webhook_id, webhook_name, webhook_url) VALUES (2147483647, 'last', 'https://example.com');
+SELECT pgmq.create('rule_webhook_2147483648') IS NOT NULL AS made, t.queues();
+SELECT rule_webhook_delete(2147483647) IS NOT NULL AS deleted;
+SELECT rule_engine_maintain() ->> 'success' AS maintained, t.queues(), pgmq.drop_queue('rule_webhook_2147483648') AS was_there;
 
 -- Back to the native queue, and once more to pgmq, in whose new queues the old numbers mean nothing.
 SELECT t.put('other', 'l'), t.put('other', 'm');
