@@ -114,14 +114,18 @@ func TestAURLThatCannotBeReadIsAFailureAndIsNotShown(t *testing.T) {
 }
 
 func TestUserInfoTravelsAsBasicAuthAndNotInTheRequestLine(t *testing.T) {
-	t.Parallel()
-	s := serve(t, says(ok))
-	got := aHook(t, strings.Replace(s.url, "http://", "http://u:p%40@", 1)+"/hook").once()
-	require.Equal(t, "delivered", got.Outcome, got.error())
-	r := s.got()[0]
-	user, password, basic := r.BasicAuth()
-	require.True(t, basic)
-	require.Equal(t, "u:p@", user+":"+password)
-	require.Equal(t, "/hook", r.RequestURI)
-	require.Equal(t, strings.TrimPrefix(s.url, "http://"), r.Host)
+	for written, sent := range map[string]string{"u:p%40": "u:p@", "u%FC:%ff%C3%A9": "u\xfc:\xff\u00e9"} {
+		t.Run(written, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, says(ok))
+			got := aHook(t, strings.Replace(s.url, "http://", "http://"+written+"@", 1)+"/hook").once()
+			require.Equal(t, "delivered", got.Outcome, got.error())
+			r := s.got()[0]
+			user, password, basic := r.BasicAuth()
+			require.True(t, basic)
+			require.Equal(t, sent, user+":"+password)
+			require.Equal(t, "/hook", r.RequestURI)
+			require.Equal(t, strings.TrimPrefix(s.url, "http://"), r.Host)
+		})
+	}
 }

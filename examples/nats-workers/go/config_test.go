@@ -191,7 +191,7 @@ func TestAProxyHasAnAddressAndCredentials(t *testing.T) {
 		require.Empty(t, c.proxy.header["Proxy-Authorization"])
 	}
 	for text, credentials := range map[string]string{
-		"http://u:p%40%2F%3A@h:1": "Basic dTpwQC86", "http://u@h:1": "Basic dTo=", "http://u:p@ss@h:1": "Basic dTpwQHNz",
+		"http://u:p%40%2F%3A@h:1": "Basic dTpwQC86", "http://u@h:1": "Basic dTo=", "http://u:p@ss@h:1": "Basic dTpwQHNz", "http://u%FF:p@h:1": "Basic df86cA==",
 	} {
 		c, err := readConfig(environment("WEBHOOK_PROXY", text))
 		require.NoError(t, err, text)

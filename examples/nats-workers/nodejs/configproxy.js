@@ -16,7 +16,7 @@ export function readProxy(get) {
   if (!text) return undefined;
   try {
     // URL repairs what other parsers refuse, and knows no port 0.
-    if (!/^http:\/\/[^/?#\\\s]+\/*$/i.test(text)) throw new Error("malformed");
+    if (!/^http:\/\/(?:[^/?#\\\s%]|%[0-9a-f]{2})+\/*$/i.test(text)) throw new Error("malformed");
     const url = new URL(text);
     const { hostname, port } = url;
     if (port === "0") throw new Error("malformed");

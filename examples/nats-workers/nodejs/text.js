@@ -32,8 +32,11 @@ export const unknownAuthority = (err) => unknown.includes(/** @type {{code?: str
 /** @param {string} host @param {string | number} port */
 export const joined = (host, port) => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 
+/** What is escaped may be no UTF-8, and is then no text. @param {string} escaped */
+const bytes = (escaped) => escaped.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+
 /** The header's value for a URL's user info, where it has some. @param {URL} url */
 export function basicAuth({ username, password }) {
   if (!username && !password) return undefined;
-  return "Basic " + Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");
+  return "Basic " + Buffer.from(`${bytes(username)}:${bytes(password)}`, "latin1").toString("base64");
 }

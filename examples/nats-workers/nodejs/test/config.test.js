@@ -163,7 +163,8 @@ test("a proxy has an address and credentials", () => {
     const { proxy } = readConfig(environment("WEBHOOK_PROXY", String(text), "HTTP_PROXY", "http://another:1"));
     assert.deepEqual([proxy?.host, proxy?.port, proxy?.headers["Proxy-Authorization"]], [host, port, undefined]);
   }
-  for (const [text, credentials] of [["http://u:p%40%2F%3A@h:1", "Basic dTpwQC86"], ["http://u@h:1", "Basic dTo="], ["http://u:p@ss@h:1", "Basic dTpwQHNz"]]) {
+  for (const [text, credentials] of [["http://u:p%40%2F%3A@h:1", "Basic dTpwQC86"], ["http://u@h:1", "Basic dTo="], ["http://u:p@ss@h:1", "Basic dTpwQHNz"],
+    ["http://u%FF:p@h:1", "Basic df86cA=="]]) {
     assert.equal(readConfig(environment("WEBHOOK_PROXY", text)).proxy?.headers["Proxy-Authorization"], credentials);
   }
 });
