@@ -118,3 +118,4 @@ COMMENT ON FUNCTION @extschema@._rule_webhooks_truncate() IS
 CREATE OR REPLACE TRIGGER rule_webhooks_truncate
     BEFORE TRUNCATE ON @extschema@.rule_webhooks
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._rule_webhooks_truncate();
+ALTER TABLE @extschema@.rule_webhooks ENABLE ALWAYS TRIGGER rule_webhooks_truncate;

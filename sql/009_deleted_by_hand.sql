@@ -33,12 +33,16 @@ COMMENT ON FUNCTION @extschema@._rule_ring_deleted() IS
 CREATE OR REPLACE TRIGGER rule_nats_publish_history_deleted
     AFTER DELETE ON @extschema@.rule_nats_publish_history REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._rule_ring_deleted('published_at');
+ALTER TABLE @extschema@.rule_nats_publish_history ENABLE ALWAYS TRIGGER rule_nats_publish_history_deleted;
 CREATE OR REPLACE TRIGGER rule_nats_publish_history_truncated
     AFTER TRUNCATE ON @extschema@.rule_nats_publish_history
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._rule_ring_deleted();
+ALTER TABLE @extschema@.rule_nats_publish_history ENABLE ALWAYS TRIGGER rule_nats_publish_history_truncated;
 CREATE OR REPLACE TRIGGER rule_webhook_attempts_deleted
     AFTER DELETE ON @extschema@.rule_webhook_attempts REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._rule_ring_deleted('started_at');
+ALTER TABLE @extschema@.rule_webhook_attempts ENABLE ALWAYS TRIGGER rule_webhook_attempts_deleted;
 CREATE OR REPLACE TRIGGER rule_webhook_attempts_truncated
     AFTER TRUNCATE ON @extschema@.rule_webhook_attempts
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._rule_ring_deleted();
+ALTER TABLE @extschema@.rule_webhook_attempts ENABLE ALWAYS TRIGGER rule_webhook_attempts_truncated;

@@ -32,6 +32,8 @@ BEGIN
        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
        AND @extschema@._rule_order_room() AND @extschema@._rule_order_next(OLD.webhook_id, OLD.order_key) THEN
         RETURN NULL;
+    ELSIF @extschema@._rule_replicated() THEN
+        RETURN NULL;
     END IF;
     -- A webhook that is deleted takes its rows with it.
     INSERT INTO @extschema@.rule_webhook_turns (webhook_id, order_key)
@@ -48,17 +50,21 @@ CREATE OR REPLACE TRIGGER rule_webhook_queue_order_ended
     FOR EACH ROW WHEN (OLD.order_key IS NOT NULL
         AND ((OLD.status <> NEW.status AND NEW.status <> 'processing') OR OLD.redelivered_at IS DISTINCT FROM NEW.redelivered_at))
     EXECUTE FUNCTION @extschema@._rule_order_ended();
+ALTER TABLE @extschema@.rule_webhook_queue ENABLE ALWAYS TRIGGER rule_webhook_queue_order_ended;
 CREATE OR REPLACE TRIGGER rule_webhook_queue_order_deleted
     AFTER DELETE ON @extschema@.rule_webhook_queue
     FOR EACH ROW WHEN (OLD.order_key IS NOT NULL AND OLD.status <> 'success')
     EXECUTE FUNCTION @extschema@._rule_order_ended();
+ALTER TABLE @extschema@.rule_webhook_queue ENABLE ALWAYS TRIGGER rule_webhook_queue_order_deleted;
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_webhooks_order_unblocked()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO @extschema@.rule_webhook_turns (webhook_id) VALUES (NEW.webhook_id);
-    PERFORM @extschema@._rule_queue_wake();
+    IF NOT @extschema@._rule_replicated() THEN
+        INSERT INTO @extschema@.rule_webhook_turns (webhook_id) VALUES (NEW.webhook_id);
+        PERFORM @extschema@._rule_queue_wake();
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -69,6 +75,7 @@ CREATE OR REPLACE TRIGGER rule_webhooks_order_unblocked
     AFTER UPDATE ON @extschema@.rule_webhooks
     FOR EACH ROW WHEN (OLD.on_dead = 'block' AND NEW.on_dead = 'skip')
     EXECUTE FUNCTION @extschema@._rule_webhooks_order_unblocked();
+ALTER TABLE @extschema@.rule_webhooks ENABLE ALWAYS TRIGGER rule_webhooks_order_unblocked;
 
 CREATE OR REPLACE FUNCTION @extschema@._rule_order_turns(p_limit integer)
 RETURNS integer LANGUAGE plpgsql
