@@ -13,6 +13,8 @@ BEGIN
     PERFORM @extschema@._rule_check_stream_name(NEW.stream_name);
     IF cardinality(NEW.subjects) = 0 OR NEW.subjects IS NULL THEN
         PERFORM @extschema@._rule_refuse('a stream needs subjects', 'Give at least one, such as {webhooks.>}.');
+    ELSIF array_ndims(NEW.subjects) > 1 THEN
+        PERFORM @extschema@._rule_refuse('subjects must have one dimension', 'Give them one after the other, such as {webhooks.>,orders.>}.');
     END IF;
     FOREACH v_subject IN ARRAY NEW.subjects LOOP
         PERFORM @extschema@._rule_check_subject(v_subject, 'subject', true);

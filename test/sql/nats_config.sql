@@ -74,6 +74,8 @@ FROM (VALUES
     ($$SELECT rule_nats_stream_create('W', NULL)$$),
     ($$SELECT rule_nats_stream_create('W', '{}')$$),
     ($$SELECT rule_nats_stream_create('W', '{w,NULL}')$$),
+    ($$SELECT rule_nats_stream_create('W', '{{w.a},{w.b}}')$$),
+    ($$UPDATE rule_nats_streams SET subjects = '{{west.>}}' WHERE stream_name = 'WEST'$$),
     ($$SELECT rule_nats_stream_create('W', '{w.>.x}')$$),
     ($$SELECT rule_nats_stream_create('W', '{w.a*}')$$),
     ($$SELECT rule_nats_stream_create('W', '{$SYS.>}')$$),
