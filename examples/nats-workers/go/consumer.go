@@ -92,7 +92,7 @@ func (w *worker) session(first bool, working func()) error {
 			}
 		}
 		var made bool
-		if consumer, made, err = w.findConsumer(stream); err != nil {
+		if consumer, made, err = w.findConsumer(stream, first); err != nil {
 			return err
 		}
 		if first {
@@ -112,16 +112,20 @@ func (w *worker) session(first bool, working func()) error {
 	if consumer == nil {
 		return w.watchStream()
 	}
-	reading, stop := context.WithCancel(w.taking)
+	reading, stop := context.WithCancelCause(w.taking)
 	var reader sync.WaitGroup
 	reader.Go(func() { w.readAhead(reading, consumer) })
-	reader.Go(func() { w.watchCrowd(reading, consumer) })
+	reader.Go(func() { stop(w.watchConsumer(reading, consumer)) })
 	defer reader.Wait()
-	defer stop()
+	defer stop(nil)
 	for {
 		n, err := w.slots.stream.take(w.taking)
 		if err != nil {
 			return err
+		}
+		if reading.Err() != nil {
+			w.slots.stream.give(n)
+			return context.Cause(reading)
 		}
 		most, err := w.load.room(w.taking, int(w.link.nc.Load().MaxPayload()))
 		if err != nil {
@@ -160,8 +164,9 @@ func (w *worker) watchStream() error {
 	}
 }
 
-// findConsumer makes the group's consumer when it is missing and never changes it.
-func (w *worker) findConsumer(stream jetstream.Stream) (consumer jetstream.Consumer, made bool, err error) {
+// findConsumer makes the group's consumer when it is missing and never changes it. At the start it has to be all that
+// workers want of it.
+func (w *worker) findConsumer(stream jetstream.Stream, first bool) (consumer jetstream.Consumer, made bool, err error) {
 	ctx, cancel := context.WithTimeout(w.taking, apiWait)
 	defer cancel()
 	want := w.cfg.consumerConfig()
@@ -181,11 +186,15 @@ func (w *worker) findConsumer(stream jetstream.Stream) (consumer jetstream.Consu
 	if err != nil {
 		return nil, false, err
 	}
-	if field := difference(want, consumer.CachedInfo().Config); field != "" {
-		return nil, false, wrong("QUEUE_GROUP", "the consumer %s of the stream %s has %s; change or delete it, or take another group",
-			w.cfg.group, w.cfg.stream, field)
+	if field, loses := difference(want, consumer.CachedInfo().Config); loses || field != "" && first {
+		return nil, false, w.changed(field)
 	}
 	return consumer, made, nil
+}
+
+func (w *worker) changed(field string) error {
+	return wrong("QUEUE_GROUP", "the consumer %s of the stream %s has %s; change or delete it, or take another group",
+		w.cfg.group, w.cfg.stream, field)
 }
 
 // Codes of the server for consumers of a work queue that would share messages.
@@ -194,8 +203,9 @@ const (
 	errOverlap          = 10100
 )
 
-// difference names the first field in which a consumer is not what workers need.
-func difference(want, have jetstream.ConsumerConfig) string {
+// difference names the first field in which a consumer is not what workers need, and tells whether events may be lost by it:
+// those that it passes over, gives up, or delivers without their bodies.
+func difference(want, have jetstream.ConsumerConfig) (field string, loses bool) {
 	filters := have.FilterSubjects
 	if have.FilterSubject != "" {
 		filters = append(filters, have.FilterSubject)
@@ -203,23 +213,24 @@ func difference(want, have jetstream.ConsumerConfig) string {
 	for _, f := range []struct {
 		name       string
 		want, have any
+		loses      bool
 	}{
-		{"filter_subject", want.FilterSubject, strings.Join(filters, ",")},
-		{"ack_policy", want.AckPolicy, have.AckPolicy},
-		{"ack_wait", want.AckWait, have.AckWait},
-		{"max_deliver", want.MaxDeliver, have.MaxDeliver},
-		{"max_ack_pending", want.MaxAckPending, have.MaxAckPending},
-		{"deliver_policy", want.DeliverPolicy, have.DeliverPolicy},
-		{"replay_policy", want.ReplayPolicy, have.ReplayPolicy},
-		{"deliver_subject", "", have.DeliverSubject},
-		{"headers_only", false, have.HeadersOnly},
-		{"backoff", 0, len(have.BackOff)},
+		{"filter_subject", want.FilterSubject, strings.Join(filters, ","), true},
+		{"ack_policy", want.AckPolicy, have.AckPolicy, true},
+		{"max_deliver", want.MaxDeliver, have.MaxDeliver, true},
+		{"deliver_policy", want.DeliverPolicy, have.DeliverPolicy, true},
+		{"deliver_subject", "", have.DeliverSubject, true},
+		{"headers_only", false, have.HeadersOnly, true},
+		{"ack_wait", want.AckWait, have.AckWait, false},
+		{"max_ack_pending", want.MaxAckPending, have.MaxAckPending, false},
+		{"replay_policy", want.ReplayPolicy, have.ReplayPolicy, false},
+		{"backoff", 0, len(have.BackOff), false},
 	} {
 		if f.want != f.have {
-			return fmt.Sprintf("%s %v instead of %v", f.name, f.have, f.want)
+			return fmt.Sprintf("%s %v instead of %v", f.name, f.have, f.want), f.loses
 		}
 	}
-	return ""
+	return "", false
 }
 
 // fetch asks for at most n messages and sets each on its way as it comes.

@@ -17,8 +17,9 @@ const (
 	crowdEvery = time.Second
 )
 
-// watchCrowd keeps an eye on how many messages the group holds.
-func (w *worker) watchCrowd(ctx context.Context, consumer jetstream.Consumer) {
+// watchConsumer keeps an eye on how many messages the group holds, and on what somebody makes of its consumer meanwhile. It
+// ends with ctx, or with what would lose events.
+func (w *worker) watchConsumer(ctx context.Context, consumer jetstream.Consumer) error {
 	made := consumer.CachedInfo().Created
 	for {
 		asking, cancel := context.WithTimeout(ctx, apiWait)
@@ -33,11 +34,29 @@ func (w *worker) watchCrowd(ctx context.Context, consumer jetstream.Consumer) {
 			}
 			w.crowded.Store(info.NumAckPending > crowd)
 			w.halted.Store(haltedAt(w.halted.Load(), info.NumAckPending, info.Delivered.Stream))
+			if err := w.regard(info); err != nil {
+				return err
+			}
 		}
-		if sleep(ctx, crowdEvery) != nil {
-			return
+		if err := sleep(ctx, crowdEvery); err != nil {
+			return err
 		}
 	}
+}
+
+func (w *worker) regard(info *jetstream.ConsumerInfo) error {
+	field, loses := difference(w.cfg.consumerConfig(), info.Config)
+	if loses {
+		return w.changed(field)
+	}
+	about := []any{"stream", w.cfg.stream, "consumer", w.cfg.group}
+	if field != "" {
+		w.nats.say("the consumer was changed", "it has "+field, about...)
+	}
+	if until := info.Config.PauseUntil; info.Paused && until != nil {
+		w.nats.say("the consumer is paused", "until "+until.UTC().Format(time.RFC3339), about...)
+	}
+	return nil
 }
 
 // haltedAt is the last message that a consumer delivered which has no places left, else 0. before is what it was.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,7 +52,8 @@ func TestAnAttemptTellsNoAnswerOfASuccessAndNoPayload(t *testing.T) {
 
 func TestADifferentConsumerIsNamedByItsField(t *testing.T) {
 	c := &config{group: "g", subject: "webhooks.>"}
-	require.Empty(t, difference(c.consumerConfig(), c.consumerConfig()))
+	field, _ := difference(c.consumerConfig(), c.consumerConfig())
+	require.Empty(t, field)
 	for field, change := range map[string]func(*jetstream.ConsumerConfig){
 		"filter_subject":  func(h *jetstream.ConsumerConfig) { h.FilterSubject = "other" },
 		"ack_policy":      func(h *jetstream.ConsumerConfig) { h.AckPolicy = jetstream.AckNonePolicy },
@@ -62,7 +64,12 @@ func TestADifferentConsumerIsNamedByItsField(t *testing.T) {
 	} {
 		have := c.consumerConfig()
 		change(&have)
-		require.Contains(t, difference(c.consumerConfig(), have), field+" ")
+		said, loses := difference(c.consumerConfig(), have)
+		require.Contains(t, said, field+" ")
+		require.Equal(t, slices.Contains([]string{"filter_subject", "ack_policy", "max_deliver"}, field), loses, field)
+		have.HeadersOnly = true
+		_, loses = difference(c.consumerConfig(), have)
+		require.True(t, loses, "also behind %s", field)
 	}
 }
 

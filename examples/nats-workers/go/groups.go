@@ -59,6 +59,7 @@ func (w *worker) checkGroupsAgain(stream jetstream.Stream, made bool) error {
 func (c *config) sharesWith(have jetstream.ConsumerConfig) bool {
 	want := c.consumerConfig()
 	want.FilterSubject = have.FilterSubject
-	return have.Durable != "" && have.FilterSubject != "" && difference(want, have) == "" &&
+	field, _ := difference(want, have)
+	return have.Durable != "" && have.FilterSubject != "" && field == "" &&
 		matchesAny(c.subject, []string{have.FilterSubject})
 }

@@ -5,7 +5,7 @@ import * as calls from "./calls.js";
 import { carry, open } from "./carry.js";
 import { ConfigError, wrong } from "./config.js";
 import { Ended, onEnd, sleep } from "./context.js";
-import { maxAckPending, watchCrowd } from "./crowd.js";
+import { maxAckPending, watchConsumer } from "./crowd.js";
 import { fetch, fetchWait } from "./fetch.js";
 import { checkGroups, checkGroupsAgain } from "./groups.js";
 import { incarnation } from "./incarnation.js";
@@ -82,7 +82,7 @@ async function session(w, first, working) {
       throw wrong("SUBJECT", `is "${subject}", and the stream ${name} holds ${have.join(", ")}: no message can match`);
     }
     if (first) await checkGroups(w);
-    const made = await findConsumer(w);
+    const made = await findConsumer(w, first);
     if (first) await checkGroupsAgain(w, made);
   }
   w.link.there = true;
@@ -98,9 +98,15 @@ async function session(w, first, working) {
 async function takeAll(w) {
   const over = new AbortController();
   const forget = onEnd(w.taking, () => over.abort());
-  const reading = Promise.all([readAhead(w, over.signal), watchCrowd(w, over.signal)]);
+  /** @type {Error | undefined} */
+  let spoilt;
+  const watching = watchConsumer(w, over.signal).then((err) => { spoilt = err; });
+  const reading = Promise.all([readAhead(w, over.signal), watching]);
   try {
-    while (!w.taking.aborted) await fetchSome(w);
+    while (!w.taking.aborted) {
+      if (spoilt) throw spoilt;
+      await fetchSome(w);
+    }
   } finally {
     forget();
     over.abort();
@@ -118,10 +124,12 @@ export async function findStream(w) {
 }
 
 /**
- * Makes the group's consumer when it is missing, which it answers, and never changes it.
+ * Makes the group's consumer when it is missing, which it answers, and never changes it. At
+ * the start it has to be all that workers want of it.
  * @param {Worker} w
+ * @param {boolean} first
  */
-async function findConsumer(w) {
+async function findConsumer(w, first) {
   const { stream, group, subject } = w.cfg;
   const want = consumerConfig(w.cfg);
   const api = w.link.jsm.consumers;
@@ -141,18 +149,25 @@ async function findConsumer(w) {
     if (code(err) === JetStreamApiCodes.ConsumerNotFound) return make();
     throw err;
   });
-  const field = difference(want, config);
-  if (field) {
-    throw wrong("QUEUE_GROUP", `the consumer ${group} of the stream ${stream} has ${field}; change or delete it, or take another group`);
-  }
+  const { field, loses } = difference(want, config);
+  if (loses || (field && first)) throw changed(w.cfg, field);
   return made;
+}
+
+/** @param {import("./config.js").Config} cfg @param {string} field */
+export function changed({ group, stream }, field) {
+  return wrong("QUEUE_GROUP", `the consumer ${group} of the stream ${stream} has ${field}; change or delete it, or take another group`);
 }
 
 /** @param {unknown} err */
 const code = (err) => err instanceof JetStreamApiError ? err.code : 0;
 
+const losing = /** @type {const} */ (["filter_subject", "ack_policy", "max_deliver", "deliver_policy", "deliver_subject", "headers_only"]);
+const fields = /** @type {const} */ ([...losing, "ack_wait", "max_ack_pending", "replay_policy", "backoff"]);
+
 /**
- * Names the first field in which a consumer is not what workers need.
+ * Names the first field in which a consumer is not what workers need, and tells whether
+ * events may be lost by it: those that it passes over, gives up, or delivers without their bodies.
  * @param {Partial<ConsumerConfig>} want
  * @param {ConsumerConfig} have
  */
@@ -160,11 +175,13 @@ export function difference(want, have) {
   const filters = [...(have.filter_subjects ?? []), ...(have.filter_subject ? [have.filter_subject] : [])].join(",");
   const is = { ...have, filter_subject: filters, backoff: have.backoff?.length ?? 0 };
   const wanted = { ...want, deliver_subject: undefined, headers_only: undefined, backoff: 0 };
-  for (const name of /** @type {const} */ (["filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending",
-    "deliver_policy", "replay_policy", "deliver_subject", "headers_only", "backoff"])) {
-    if ((is[name] || undefined) !== (wanted[name] || undefined)) return `${name} ${shown(name, is[name])} instead of ${shown(name, wanted[name])}`;
+  for (const name of fields) {
+    if ((is[name] || undefined) !== (wanted[name] || undefined)) {
+      return { field: `${name} ${shown(name, is[name])} instead of ${shown(name, wanted[name])}`,
+        loses: /** @type {readonly string[]} */ (losing).includes(name) };
+    }
   }
-  return "";
+  return { field: "", loses: false };
 }
 
 /** A wait of the server is in nanoseconds. @param {string} name @param {unknown} value */

@@ -1,3 +1,4 @@
+import { changed, consumerConfig, difference } from "./consumer.js";
 import { sleep } from "./context.js";
 
 /**
@@ -14,25 +15,40 @@ export const relieved = maxAckPending / 10 * 8;
 const crowdEvery = 1000;
 
 /**
- * Keeps an eye on how many messages the group holds.
+ * Keeps an eye on how many messages the group holds, and on what somebody makes of its
+ * consumer meanwhile. It ends with the signal, or with what would lose events, which it answers.
  * @param {import("./worker.js").Worker} w
  * @param {AbortSignal} signal
  */
-export async function watchCrowd(w, signal) {
+export async function watchConsumer(w, signal) {
   /** @type {string | undefined} */
   let made;
   do {
-    try {
-      const info = await w.link.jsm.consumers.info(w.cfg.stream, w.cfg.group);
-      // Its stream may have been made anew.
-      if (made !== undefined && made !== String(info.created)) w.link.made = undefined;
-      made = String(info.created);
-      w.crowded = info.num_ack_pending > crowd;
-      w.halted = haltedAt(w.halted, info.num_ack_pending, info.delivered.stream_seq);
-    } catch {
-      // What keeps NATS from answering ends the fetches, too.
-    }
+    // What keeps NATS from answering ends the fetches, too.
+    const info = await w.link.jsm.consumers.info(w.cfg.stream, w.cfg.group).catch(() => undefined);
+    if (!info) continue;
+    // Its stream may have been made anew.
+    if (made !== undefined && made !== String(info.created)) w.link.made = undefined;
+    made = String(info.created);
+    w.crowded = info.num_ack_pending > crowd;
+    w.halted = haltedAt(w.halted, info.num_ack_pending, info.delivered.stream_seq);
+    const spoilt = regard(w, info);
+    if (spoilt) return spoilt;
   } while (await sleep(signal, crowdEvery));
+  return undefined;
+}
+
+/**
+ * @param {import("./worker.js").Worker} w
+ * @param {import("@nats-io/jetstream").ConsumerInfo} info
+ */
+function regard(w, { config, paused }) {
+  const { field, loses } = difference(consumerConfig(w.cfg), config);
+  if (loses) return changed(w.cfg, field);
+  const about = { stream: w.cfg.stream, consumer: w.cfg.group };
+  if (field) w.nats.say("the consumer was changed", `it has ${field}`, about);
+  if (paused && config.pause_until) w.nats.say("the consumer is paused", `until ${config.pause_until.replace(/\.\d+/, "")}`, about);
+  return undefined;
 }
 
 /**

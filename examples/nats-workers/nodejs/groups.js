@@ -61,6 +61,6 @@ export function nanoseconds(time) {
  */
 function sharesWith(cfg, have) {
   const filter = have.filter_subject;
-  return Boolean(have.durable_name && filter) && difference({ ...consumerConfig(cfg), filter_subject: filter }, have) === ""
+  return Boolean(have.durable_name && filter) && difference({ ...consumerConfig(cfg), filter_subject: filter }, have).field === ""
     && matchesAny(cfg.subject, [/** @type {string} */ (filter)]);
 }
