@@ -31,6 +31,7 @@ var shared struct {
 	*system.System
 	authority *certificate.Authority // whom the worker trusts
 	inside    *inside
+	worker    *worker.Process
 	names     *resolver.Resolver // nil where there can be none
 	nameless  error              // why
 
@@ -107,6 +108,7 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer w.Remove()
+	shared.worker = w
 	code = m.Run()
 	if err = errors.Join(w.Stop(), shared.through.Stop()); err != nil || code != 0 {
 		fmt.Fprintln(os.Stderr, "the worker's log:\n"+w.Log()+"\nand of the one that goes through a proxy:\n"+shared.through.Log())

@@ -2,8 +2,14 @@ package main
 
 import (
 	"io"
+	"log"
 	"log/slog"
 )
+
+func logTo(cfg *config, to io.Writer) {
+	slog.SetDefault(newLogger(cfg, to))
+	log.SetOutput(foreign{})
+}
 
 // newLogger writes lines of text, or of JSON. No line at any level has a secret or a payload in it.
 func newLogger(cfg *config, to io.Writer) *slog.Logger {

@@ -46,7 +46,7 @@ func run(getenv func(string) string) int {
 		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
 		return 2
 	}
-	slog.SetDefault(newLogger(cfg, os.Stderr))
+	logTo(cfg, os.Stderr)
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
