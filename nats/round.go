@@ -56,7 +56,7 @@ func (s *sending) notHanded(m *Message, err error) Outcome {
 }
 
 func tooLarge(size, limit int64) Outcome {
-	return rejected(CodeTooLarge, "payload of %d bytes is over the server's max_payload of %d", size, limit)
+	return rejected(CodeTooLarge, "payload of %d bytes and its headers are over the server's max_payload of %d", size, limit)
 }
 
 // settle notes what became of a message in this round. An ack of an earlier
