@@ -6,6 +6,7 @@ DECLARE
     v_rows record;
     v_rolled jsonb;
     v_mended bigint[];
+    v_followed boolean;
     v_report jsonb := '{"success": true}';
 BEGIN
     PERFORM @extschema@._rule_check_range(p_max_rows, 1, 10000000, 'p_max_rows');
@@ -64,10 +65,14 @@ BEGIN
         'NOT r.success', format('r.expires_at IS NULL OR r.expires_at > %L::timestamptz', clock_timestamp()), p_max_rows);
     PERFORM @extschema@._rule_history_left(v_ring.newest);
     -- Last: it holds up publishers until the end. A restore does not bring it along.
+    v_followed := @extschema@._rule_pgmq_follows();
     PERFORM @extschema@._rule_pgmq_following(@extschema@._rule_pgmq_carries());
     v_report := v_report || jsonb_build_object('rule_nats_publish_history', v_ring.report, 'rolled_up', v_rolled);
     UPDATE @extschema@.rule_engine_upkeep u
-    SET maintained_at = clock_timestamp(), more = jsonb_path_exists(v_report, 'strict $.**.more ? (@ == true)');
+    SET maintained_at = clock_timestamp(),
+        -- Rows that changed since messages were looked at, and until they followed, are the next call's.
+        more = jsonb_path_exists(v_report, 'strict $.**.more ? (@ == true)')
+               OR (NOT v_followed AND @extschema@._rule_pgmq_follows());
     RETURN v_report;
 END
 $$;

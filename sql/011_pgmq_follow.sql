@@ -51,14 +51,24 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_follows()
+RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT g.tgenabled <> 'D' FROM pg_trigger g
+            WHERE g.tgrelid = '@extschema@.rule_webhook_queue'::regclass AND g.tgname = 'rule_webhook_queue_pgmq');
+END
+$$;
+COMMENT ON FUNCTION @extschema@._rule_pgmq_follows() IS
+    'Internal: whether messages follow their rows.';
+
 CREATE OR REPLACE FUNCTION @extschema@._rule_pgmq_following(p_on boolean)
 RETURNS boolean LANGUAGE plpgsql
 -- Behind a lock that is waited for every publisher waits too.
 SET lock_timeout = '1s' SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF p_on IS DISTINCT FROM (SELECT g.tgenabled <> 'D' FROM pg_trigger g
-                              WHERE g.tgrelid = '@extschema@.rule_webhook_queue'::regclass AND g.tgname = 'rule_webhook_queue_pgmq') THEN
+    IF p_on <> @extschema@._rule_pgmq_follows() THEN
         EXECUTE 'ALTER TABLE @extschema@.rule_webhook_queue ' || CASE WHEN p_on THEN 'ENABLE' ELSE 'DISABLE' END
                 || ' TRIGGER rule_webhook_queue_pgmq';
     END IF;

@@ -174,6 +174,17 @@ SELECT count(*) AS with_a_number FROM rule_webhook_queue WHERE pgmq_msg_id IS NO
 SELECT t.switch('pgmq'), t.queues();
 SELECT t.claim(), t.report('l', 200), t.report('m', 200), t.report('n', 200);
 
+-- A restore leaves messages where they are when their rows change. What changed while maintenance ran is looked at once more.
+SELECT t.put('other', 'parked', 'post', '1 hour');
+ALTER TABLE rule_webhook_queue DISABLE TRIGGER rule_webhook_queue_pgmq;
+SELECT rule_engine_maintain() ->> 'success' AS maintained, (SELECT bool_or(more) FROM rule_engine_upkeep) AS more_before;
+SELECT bool_and(more) AS more FROM rule_engine_upkeep;
+ALTER TABLE rule_webhook_queue DISABLE TRIGGER rule_webhook_queue_pgmq;
+UPDATE rule_webhook_queue SET next_retry_at = now() - interval '2 minutes' WHERE message_id = 'parked';
+ALTER TABLE rule_webhook_queue ENABLE TRIGGER rule_webhook_queue_pgmq;
+SELECT t.claim() AS none, rule_worker_maintain('w') > 0 AS maintained;
+SELECT t.claim(), t.report('parked', 200), (SELECT bool_or(more) FROM rule_engine_upkeep) AS more;
+
 -- Without pgmq the queue goes on.
 SELECT t.put('other', 'o');
 DROP SCHEMA pgmq CASCADE;
