@@ -170,6 +170,7 @@ func lookAt(ctx context.Context, link *link, s *Stream) StreamHealth {
 		seen.Error = explain(err)
 	default:
 		info := stream.CachedInfo()
+		seen.Warnings = append(seen.Warnings, s.dropping(&info.Config)...)
 		seen.Messages, seen.MaxMessages = info.State.Msgs, info.Config.MaxMsgs
 		seen.Bytes, seen.MaxBytes = info.State.Bytes, info.Config.MaxBytes
 		seen.FillPercentage = max(percent(seen.Messages, seen.MaxMessages), percent(seen.Bytes, seen.MaxBytes))

@@ -115,7 +115,7 @@ func (p *Pool) Compare(ctx context.Context, change bool) ([]StreamReport, error)
 	}
 	for i := range p.config.Streams {
 		report := p.compare(ctx, link, &p.config.Streams[i], change)
-		report.Warnings = append(p.config.Streams[i].Warnings(), lacking(link)...)
+		report.Warnings = slices.Concat(p.config.Streams[i].Warnings(), report.Warnings, lacking(link))
 		reports = append(reports, report)
 	}
 	return reports, nil
@@ -176,8 +176,33 @@ func (p *Pool) compare(ctx context.Context, link *link, s *Stream, change bool) 
 			return fail(err)
 		}
 		report.State = "updated"
+		held = wanted
 	}
+	report.Warnings = s.dropping(&held)
 	return report
+}
+
+// dropping names how the stream in NATS drops what was not delivered where its row does not ask for that.
+func (s *Stream) dropping(held *jetstream.StreamConfig) []string {
+	var warnings []string
+	note := func(limit string, value any) {
+		warnings = append(warnings, fmt.Sprintf("%s of %v, set in NATS, drops events that were not delivered", limit, value))
+	}
+	if held.MaxMsgsPerSubject > 0 && !(held.Discard == jetstream.DiscardNew && held.DiscardNewPerSubject) {
+		note("max_msgs_per_subject", held.MaxMsgsPerSubject)
+	}
+	if held.MaxAge > 0 && (s.MaxAge == 0 || held.MaxAge < s.MaxAge) {
+		note("max_age", held.MaxAge)
+	}
+	if held.Discard == jetstream.DiscardOld && s.Discard != "old" {
+		if held.MaxMsgs > 0 {
+			note("max_msgs", held.MaxMsgs)
+		}
+		if held.MaxBytes > 0 {
+			note("max_bytes", held.MaxBytes)
+		}
+	}
+	return warnings
 }
 
 // differences names what differs, and the first difference that NATS cannot
