@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"rule_engine/test/interrupt"
@@ -179,12 +180,16 @@ func TestAStreamWithoutALeaderCostsASessionItsTimeoutOnceAndItsReturnIsNoticed(t
 func (b *bundle) inStream(t *testing.T, prefix string) (n int) {
 	t.Helper()
 	_, js := natsserver.Connect(t, b.nats.URL())
-	stream, err := js.Stream(t.Context(), system.Stream)
-	require.NoError(t, err)
+	var stream jetstream.Stream
+	// Just after its members have agreed one of them may not know it yet.
+	answered := func(ask func() error) {
+		require.Eventually(t, func() bool { return ask() == nil }, time.Minute, 50*time.Millisecond)
+	}
+	answered(func() (err error) { stream, err = js.Stream(t.Context(), system.Stream); return err })
 	state := stream.CachedInfo().State
 	for sequence := state.FirstSeq; sequence <= state.LastSeq; sequence++ {
-		message, err := stream.GetMsg(t.Context(), sequence)
-		require.NoError(t, err)
+		var message *jetstream.RawStreamMsg
+		answered(func() (err error) { message, err = stream.GetMsg(t.Context(), sequence); return err })
 		id := message.Header.Get("Rule-Engine-Message-Id")
 		if !strings.HasPrefix(id, prefix) {
 			continue

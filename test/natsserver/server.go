@@ -45,17 +45,33 @@ func (s *Server) StartAgain() error {
 	for _, change := range s.change {
 		change(opts)
 	}
-	running, err := server.NewServer(opts)
+	running, err := listening(opts)
 	if err != nil {
 		return err
 	}
-	running.Start()
 	if !running.ReadyForConnections(patience) {
 		running.Shutdown()
 		return errNotReady
 	}
 	s.running = running
 	return nil
+}
+
+// listening starts a server. A process that was forked a moment ago has the socket of the one before until it becomes
+// another program.
+func listening(opts *server.Options) (*server.Server, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		running, err := server.NewServer(opts)
+		if err != nil {
+			return nil, err
+		}
+		running.Start()
+		if running.Addr() != nil || time.Now().After(deadline) {
+			return running, nil
+		}
+		running.Shutdown()
+		running.WaitForShutdown()
+	}
 }
 
 // place is what a server has to itself.
