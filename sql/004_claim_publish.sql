@@ -121,7 +121,8 @@ BEGIN
         ORDER BY c.config_id
     LOOP
         EXIT WHEN cardinality(ids) >= p_limit;
-        -- It makes the next worker see the leases that this one takes. Not the row's, which a transaction may keep for long.
+        -- It makes the next worker see the leases that this one takes. Not the row's, which a transaction may keep for long, and
+        -- of no event: no webhook is 0.
         CONTINUE WHEN NOT @extschema@._rule_event_lock(0, v_config_id::text, 0);
         -- Whoever has them, a worker of this name that was killed included. What is still leased after its time is locked by
         -- a transaction that changes it, which nobody else waits for.

@@ -76,9 +76,10 @@ func TestABreakerHoldsForAllWorkersAndUsesNoTry(t *testing.T) {
 				publish(t, b.application, id, fmt.Sprint("e", n))
 			}
 
-			// Twice an event was let through by then, while ten would have been sent every 50 ms.
-			b.count(t, 1, "SELECT count(*) FROM rule_webhook_endpoints WHERE breaker_state = 'open' AND open_ms >= 4000")
-			require.Less(t, len(b.Endpoint.Requests()), 20*events)
+			openMS, tries := b.open(t, id, 0)
+			thenMS, thenTries := b.open(t, id, max(openMS, 2000))
+			// Each that is let through and fails doubles the time, while ten would have been sent every 50 ms.
+			require.Equal(t, thenMS, openMS<<(thenTries-tries))
 			back.Store(true)
 			// Where this looked late, the breaker may stay open for a minute.
 			require.Eventually(t, func() bool { return b.deliveredTo(t, id) == events }, 4*patience, 50*time.Millisecond)

@@ -1,30 +1,13 @@
 package flow
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
-
-	"rule_engine/test/natsserver"
-	"rule_engine/test/system"
 )
 
 func TestEventsThatNATSRefusesKeepNoOtherWebhooksWaitingForNATS(t *testing.T) {
-	t.Parallel()
-	nats := natsserver.Run(t, func(o *server.Options) {
-		o.Users = []*server.User{
-			{Username: "postgres", Password: "p"},
-			{Username: "worker", Password: "p", Permissions: &server.Permissions{
-				Publish:   &server.SubjectPermission{Allow: append(slices.Clone(needed), "webhooks.taken")},
-				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-			}},
-		}
-	})
-	as := func(user string) string { return strings.Replace(nats.URL(), "nats://", "nats://"+user+":p@", 1) }
-	b := begun(t, system.RunWith(t, as("postgres")))
+	b, account := setupRights(t, "webhooks.taken")
 	refused, taken := b.webhook(t, "refused", "nats"), b.webhook(t, "taken", "nats")
 	published(t, b.application, taken, "first") // makes the stream
 	b.must(t, "UPDATE rule_nats_config SET enabled = false")
@@ -37,7 +20,7 @@ func TestEventsThatNATSRefusesKeepNoOtherWebhooksWaitingForNATS(t *testing.T) {
 	// They are tried with NATS alone for as long as this takes.
 	b.must(t, "UPDATE rule_webhook_queue SET created_at = now() + interval '1 hour'")
 	b.must(t, "UPDATE rule_nats_config SET enabled = true")
-	b.worker(t, "NATS_URL="+as("worker"))
+	b.worker(t, account)
 
 	b.arrived(t, append(events, "first")...)
 	b.count(t, len(events)+1, "SELECT count(*) FROM rule_webhook_attempts WHERE path = 'stream' AND outcome = 'delivered'")

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,21 +22,27 @@ var needed = []string{
 	"$JS.ACK." + system.Stream + "." + system.Group + ".>",
 }
 
-func TestWhatAWorkersAccountMayNotPublishGoesToItsEndpointAfterAMinute(t *testing.T) {
+// setupRights has a worker's account that may publish what is needed and to these subjects. env lets a worker have it.
+func setupRights(t *testing.T, subjects ...string) (b *bundle, env string) {
+	t.Helper()
 	t.Parallel()
 	nats := natsserver.Run(t, func(o *server.Options) {
 		o.Users = []*server.User{
 			{Username: "postgres", Password: "p"},
 			{Username: "worker", Password: "p", Permissions: &server.Permissions{
-				Publish:   &server.SubjectPermission{Allow: needed},
+				Publish:   &server.SubjectPermission{Allow: slices.Concat(needed, subjects)},
 				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 			}},
 		}
 	})
 	as := func(user string) string { return strings.Replace(nats.URL(), "nats://", "nats://"+user+":p@", 1) }
-	b := begun(t, system.RunWith(t, as("postgres")))
+	return begun(t, system.RunWith(t, as("postgres"))), "NATS_URL=" + as("worker")
+}
+
+func TestWhatAWorkersAccountMayNotPublishGoesToItsEndpointAfterAMinute(t *testing.T) {
+	b, account := setupRights(t)
 	id := b.webhook(t, "orders", "nats")
-	w := b.worker(t, "NATS_URL="+as("worker"))
+	w := b.worker(t, account)
 	published(t, b.application, id, "first")
 	b.arrived(t, "first")
 	b.count(t, 1, "SELECT count(*) FROM rule_webhook_attempts WHERE path = 'stream' AND outcome = 'delivered'")

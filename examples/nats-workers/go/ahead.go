@@ -136,7 +136,7 @@ func (r *reading) begin(ctx context.Context, end uint64) error {
 
 // carryEarly sets a message on its way that is for this process and not of the backlog itself.
 func (w *worker) carryEarly(ctx context.Context, msg read, r *reading) error {
-	e, m := w.open(&early{raw: msg.RawStreamMsg, stream: w.cfg.stream, again: r.again}, w.link.incarnation.known(w.link.reconnects()))
+	e, m := w.open(&early{raw: msg.RawStreamMsg, stream: w.cfg.stream, again: r.again}, w.link.made())
 	at := w.place.Load()
 	if at == nil || w.halted.Load() == 0 && w.backlog.leaves(e.webhookID, msg.Sequence) {
 		return nil

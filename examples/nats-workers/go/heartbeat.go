@@ -168,7 +168,7 @@ func (w *worker) totals(active bool) []total {
 func (w *worker) keepInProgress(ctx context.Context) {
 	for sleep(ctx, ackWait/3) == nil {
 		for _, e := range w.held.all() {
-			if e.msg != nil && e.made == w.link.incarnation.known(w.link.reconnects()) {
+			if e.msg != nil && e.made == w.link.made() {
 				_ = e.msg.InProgress()
 			}
 		}

@@ -33,10 +33,12 @@ func (i *incarnation) forget() {
 	i.made = 0
 }
 
-func (i *incarnation) known(reconnects uint64) int64 {
+// made is when the stream was made that there is now; 0: not known.
+func (l *link) made() int64 {
+	i := &l.incarnation
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.reconnects != reconnects {
+	if i.reconnects != l.reconnects() {
 		return 0
 	}
 	return i.made
@@ -47,7 +49,7 @@ func (l *link) reconnects() uint64 { return l.nc.Load().Stats().Reconnects }
 // incarnation says which stream there is, and asks NATS where that is not known. 0: it does not answer.
 func (w *worker) incarnation(ctx context.Context) int64 {
 	i, began := &w.link.incarnation, time.Now()
-	if made := i.known(w.link.reconnects()); made != 0 {
+	if made := w.link.made(); made != 0 {
 		return made
 	}
 	i.looking.Lock()
@@ -57,9 +59,9 @@ func (w *worker) incarnation(ctx context.Context) int64 {
 		_, _ = w.findStream(ctx)
 		i.looked = time.Now()
 	}
-	return i.known(w.link.reconnects())
+	return w.link.made()
 }
 
 // present tells whether a message may be settled. One that may not comes again, where it still is, and the
 // database knows what became of it.
-func (w *worker) present(e *event) bool { return e.made != 0 && w.incarnation(w.telling) == e.made }
+func (w *worker) present(e *event) bool { return w.incarnation(w.telling) == e.made }
